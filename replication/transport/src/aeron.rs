@@ -1,0 +1,1 @@
+//! Aeron behind the traits of this crate.
