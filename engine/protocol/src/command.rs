@@ -1,0 +1,239 @@
+//! What can be asked of a shard: an envelope and one of these bodies.
+//!
+//! A command is data, not a promise: the engine checks every field and answers each command with
+//! exactly one [`crate::event::Outcome`], the last event of its sequence number.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{
+    AccountId, Cash, ClientId, DecodeError, Lots, Micros, OrderId, Rate, SessionId, ShardId,
+    SymbolId, Ticks,
+    ids::Name,
+    instrument::{Brackets, SymbolSpec},
+    layout::{layout, read},
+    limits::{COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
+    order::{
+        OrderType, PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side, SymbolState,
+        TimeInForce,
+    },
+};
+
+/// What stands before every body: whose command it is and whether it was seen before.
+///
+/// A command of a session is applied iff `prev` is the session's last number. Frames of the
+/// cluster itself (ticks, links) have session 0 and need none of it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Envelope {
+    pub session: SessionId,
+    pub prev: u64,
+    pub number: u64,
+    /// Applied later than this it is rejected; 0: never.
+    pub expires_at: Micros,
+    /// 1: short of margin once more, it is rejected instead of answered with NeedMargin.
+    pub last_try: u32,
+    pub _pad: u32,
+}
+
+pub const ENVELOPE_BYTES: usize = size_of::<Envelope>();
+
+macro_rules! bodies {
+    ($($(#[$doc:meta])* $name:ident($body:ty) = $kind:literal),+ $(,)?) => {
+        /// The kinds of command, as a frame names them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum CommandKind { $($(#[$doc])* $name = $kind),+ }
+
+        impl CommandKind {
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            pub const fn from_u16(kind: u16) -> Option<Self> {
+                match kind { $($kind => Some(Self::$name),)+ _ => None }
+            }
+        }
+
+        /// A decoded command.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum Command { $($(#[$doc])* $name($body)),+ }
+
+        impl Command {
+            pub const fn kind(&self) -> CommandKind {
+                match self { $(Self::$name(_) => CommandKind::$name),+ }
+            }
+
+            /// Reads the payload of a frame of this kind.
+            pub fn decode(kind: u16, payload: &[u8]) -> Result<(Envelope, Self), DecodeError> {
+                let kind = CommandKind::from_u16(kind).ok_or(DecodeError::Unknown)?;
+                let (envelope, body) =
+                    Envelope::read_from_prefix(payload).map_err(|_| DecodeError::Truncated)?;
+                let command = match kind { $(CommandKind::$name => Self::$name(read(body)?)),+ };
+                Ok((envelope, command))
+            }
+
+            fn body(&self) -> &[u8] {
+                match self { $(Self::$name(body) => body.as_bytes()),+ }
+            }
+        }
+
+        const _: () = { $(assert!(ENVELOPE_BYTES + size_of::<$body>() <= COMMAND_BYTES_MAX);)+ };
+    };
+}
+
+bodies! {
+    /// Opens a command session; its id is this frame's seq.
+    Open(Open) = 1,
+    /// The ingress's clock, at least once a second. Only the node itself makes it.
+    Tick(Tick) = 2,
+    /// The first frame of every log: whose it is, and its secret. Only the node itself makes it.
+    Genesis(Genesis) = 3,
+    Place(Place) = 10,
+    Amend(Amend) = 11,
+    Cancel(Cancel) = 12,
+    /// Every open order of an account on one symbol.
+    CancelAll(CancelAll) = 13,
+    /// Checks a Place as if it came now, and changes nothing.
+    TestPlace(Place) = 14,
+    SetLeverage(SetLeverage) = 20,
+    ListSymbol(SymbolSpec) = 30,
+    SetBrackets(Brackets) = 31,
+    SetFees(SetFees) = 32,
+    SetSymbolState(SetSymbolState) = 33,
+    IndexPrices(IndexPrices) = 40,
+    /// To the ledger: money from outside.
+    Deposit(Deposit) = 50,
+    /// To the ledger, from a gateway: lend to a shard.
+    Lend(Lend) = 51,
+    /// Ledger to shard.
+    Grant(Grant) = 60,
+    /// Ledger to shard.
+    Recall(Recall) = 61,
+    /// Shard to ledger; the answer to a recall, also when it is nothing.
+    Return(Return) = 62,
+    /// Either way: everything up to a number has been applied over there.
+    LinkAck(LinkAck) = 63,
+}
+
+impl CommandKind {
+    /// Made by the cluster's own links, which count for themselves and need no session.
+    pub const fn is_link(self) -> bool {
+        matches!(self, Self::Grant | Self::Recall | Self::Return | Self::LinkAck)
+    }
+}
+
+impl Command {
+    /// Writes envelope and body; returns the bytes written (at most `COMMAND_BYTES_MAX`).
+    pub fn encode(&self, envelope: &Envelope, out: &mut [u8; COMMAND_BYTES_MAX]) -> usize {
+        let body = self.body();
+        let len = ENVELOPE_BYTES + body.len();
+        out[..ENVELOPE_BYTES].copy_from_slice(envelope.as_bytes());
+        out[ENVELOPE_BYTES..len].copy_from_slice(body);
+        len
+    }
+}
+
+layout!(Open {
+    /// Drawn by the opener, so that it recognises the session made for it.
+    nonce: u64,
+    kind: SessionKind,
+    _pad: [u8; 7],
+    name: Name<32>,
+});
+layout!(Genesis {
+    cluster: u64,
+    /// Keys the tables whose keys clients choose, so that nobody can make collisions.
+    secret: [u8; 16],
+    shard: ShardId,
+    /// Shards of the cluster, the ledger included.
+    shards: u8,
+    _pad: [u8; 6],
+});
+layout!(Tick { _reserved: u64 });
+layout!(Place {
+    account: AccountId,
+    symbol: SymbolId,
+    side: Side,
+    order_type: OrderType,
+    time_in_force: TimeInForce,
+    self_trade: SelfTradePrevention,
+    price_match: PriceMatch,
+    position_side: PositionSide,
+    reduce_only: bool,
+    _pad: [u8; 3],
+    /// 0 for a market order or with a price match.
+    price: Ticks,
+    qty: Lots,
+    /// For GTD; else 0.
+    good_till: Micros,
+    client_id: ClientId,
+    _pad2: [u8; 4],
+});
+layout!(
+/// Changes a resting limit order; `order` 0 means: by `client_id`.
+Amend {
+    account: AccountId,
+    symbol: SymbolId,
+    side: Side,
+    price_match: PriceMatch,
+    order: OrderId,
+    price: Ticks,
+    qty: Lots,
+    client_id: ClientId,
+    /// The client says it is reduce-only: refused if it is not.
+    reduce_only: bool,
+    _pad: [u8; 3],
+});
+layout!(
+/// Ends an open order; `order` 0 means: by `client_id`.
+Cancel {
+    account: AccountId,
+    symbol: SymbolId,
+    _pad: [u8; 2],
+    order: OrderId,
+    client_id: ClientId,
+    _pad2: [u8; 4],
+});
+layout!(CancelAll { account: AccountId, symbol: SymbolId, _pad: [u8; 2] });
+layout!(SetLeverage { account: AccountId, symbol: SymbolId, leverage: u8, _pad: u8 });
+layout!(
+/// Rates of one account on one symbol of the shard.
+SetFees { account: AccountId, symbol: SymbolId, _pad: [u8; 2], maker: Rate, taker: Rate });
+layout!(SetSymbolState { symbol: SymbolId, state: SymbolState, _pad: [u8; 5] });
+layout!(
+/// One index price, in quote units of 1e-8.
+IndexPrice { symbol: SymbolId, _pad: [u8; 6], price_e8: i64 });
+layout!(
+/// The first `count` rows count; unknown symbols and prices <= 0 are passed over.
+IndexPrices { count: u16, _pad: [u8; 6], rows: [IndexPrice; INDEX_PRICES_MAX] });
+layout!(
+/// `transfer` grows per account, so that a deposit sent twice counts once.
+Deposit { account: AccountId, _pad: u32, transfer: u64, amount: Cash });
+layout!(Lend { account: AccountId, shard: ShardId, _pad: [u8; 3], amount: Cash });
+layout!(Grant {
+    /// Place in the ledger's stream to this shard: applied iff it is the next.
+    link_seq: u64,
+    account: AccountId,
+    _pad: u32,
+    amount: Cash,
+});
+layout!(Recall {
+    link_seq: u64,
+    account: AccountId,
+    _pad: u32,
+    /// The most that is wanted back.
+    amount: Cash,
+    /// The Lend it is for, by its seq at the ledger.
+    lend: u64,
+});
+layout!(Return {
+    /// Place in the shard's stream to the ledger.
+    link_seq: u64,
+    account: AccountId,
+    from: ShardId,
+    _pad: [u8; 3],
+    amount: Cash,
+    /// The Lend that the recall was for.
+    lend: u64,
+});
+layout!(LinkAck { peer: ShardId, _pad: [u8; 7], link_seq: u64 });

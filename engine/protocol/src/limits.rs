@@ -1,0 +1,51 @@
+//! Every bound of the system that more than one crate must agree on, once, by name.
+
+/// Bytes of a command's payload: envelope and body.
+pub const COMMAND_BYTES_MAX: usize = 384;
+/// Bytes of one event's body.
+pub const EVENT_BYTES_MAX: usize = 256;
+/// Bytes of one message between processes (a batch of commands or of events).
+pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// Trades (and expired makers) that one command may cause.
+pub const FILLS_MAX: u32 = 1_024;
+/// Events that one command may cause; the output ring must have this many free before a take.
+pub const EVENTS_PER_COMMAND_MAX: usize = 8_192;
+/// Open orders an account may have on one symbol.
+pub const OPEN_ORDERS_MAX: u32 = 200;
+/// Symbols a shard can list.
+pub const SYMBOLS_MAX: usize = 256;
+/// Accounts a shard can hold.
+pub const ACCOUNTS_MAX: usize = 4_000_000;
+/// Resting orders a shard can hold.
+pub const ORDERS_MAX: usize = 8_000_000;
+/// Shards of a cluster, the ledger included.
+pub const SHARDS_MAX: usize = 16;
+/// Command sessions a shard remembers; the least recently used goes.
+pub const SESSIONS_MAX: usize = 1_024;
+/// Leverage brackets of a symbol.
+pub const BRACKETS_MAX: usize = 10;
+/// Index prices in one command.
+pub const INDEX_PRICES_MAX: usize = 16;
+/// Highest leverage a bracket may allow.
+pub const LEVERAGE_MAX: u8 = 125;
+
+/// Highest price in ticks.
+pub const PRICE_MAX: i64 = 1 << 40;
+/// Highest quantity of one order in lots.
+pub const QTY_MAX: i64 = 1 << 40;
+/// Highest position of one account, and open interest of a symbol, in lots.
+pub const POSITION_MAX: i64 = 1 << 44;
+/// Highest value of an order or a position in units of 1e-8, so that entry values fit an i64.
+pub const NOTIONAL_MAX: i64 = 1 << 60;
+/// Highest amount of one deposit, and of an account's wallet, in units of 1e-8.
+pub const CASH_MAX: i64 = 1 << 60;
+
+/// How long the ledger waits for recalled collateral before it answers a Lend, in log time.
+pub const RECALL_WAIT_US: u64 = 250_000;
+/// How long a grant stays reserved for the order it was made for, in log time.
+pub const EARMARK_US: u64 = 1_000_000;
+/// Lend requests waiting for recalled collateral at once.
+pub const PENDING_LENDS_MAX: usize = 4_096;
+/// Unacknowledged messages of one link between the ledger and a shard.
+pub const LINK_WINDOW_MAX: usize = 65_536;

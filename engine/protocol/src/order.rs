@@ -1,0 +1,96 @@
+//! The vocabulary of an order, as traders know it.
+
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $value:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash,
+            TryFromBytes, IntoBytes, Immutable, KnownLayout,
+        )]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vdoc])* $variant = $value),+ }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+        }
+    };
+}
+
+word!(Side { Buy = 0, Sell = 1 });
+
+impl Side {
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+    /// +1 for buy, -1 for sell.
+    pub const fn sign(self) -> i64 {
+        match self {
+            Self::Buy => 1,
+            Self::Sell => -1,
+        }
+    }
+}
+
+word!(OrderType { Limit = 0, Market = 1 });
+word!(TimeInForce {
+    /// Good till cancelled.
+    Gtc = 0,
+    /// Immediate or cancel.
+    Ioc = 1,
+    /// Fill or kill.
+    Fok = 2,
+    /// Post only.
+    Gtx = 3,
+    /// Good till date.
+    Gtd = 4,
+});
+word!(/// Which side of a match between one owner's orders expires; the taker's mode decides.
+SelfTradePrevention { ExpireTaker = 0, ExpireMaker = 1, ExpireBoth = 2 });
+word!(PositionSide { Both = 0, Long = 1, Short = 2 });
+word!(MarginMode { Cross = 0, Isolated = 1 });
+word!(/// A limit taken from the book instead of from the client.
+PriceMatch {
+    None = 0, Opponent = 1, Opponent5 = 2, Opponent10 = 3, Opponent20 = 4,
+    Queue = 5, Queue5 = 6, Queue10 = 7, Queue20 = 8,
+});
+word!(OrderStatus {
+    New = 0, PartiallyFilled = 1, Filled = 2, Canceled = 3, Rejected = 4, Expired = 5,
+    ExpiredInMatch = 6,
+});
+word!(/// Why an order ended without being filled.
+CloseReason {
+    /// Its owner asked.
+    Canceled = 0,
+    /// Self-trade prevention.
+    SelfTrade = 1,
+    /// What an IOC could not fill at once.
+    IocRemainder = 2,
+    /// A reduce-only order with nothing left to reduce.
+    ReduceOnly = 3,
+    /// Liquidation of its account, or a fill that would have made its owner insolvent.
+    Liquidation = 4,
+    /// What a market order could not fill.
+    MarketRemainder = 5,
+    /// More fills than one command may cause.
+    FillsMax = 6,
+    /// An amend to a quantity at or below what is filled, or one that would take as post-only.
+    Amended = 7,
+    /// Its date has come.
+    GoodTillDate = 8,
+    /// Its symbol closed.
+    Delisted = 9,
+});
+word!(/// What a symbol accepts.
+SymbolState { Trading = 0, CancelOnly = 1, ReduceOnly = 2, Halted = 3, Settling = 4 });
+word!(/// Why an account's cash changed, trades apart.
+CashReason {
+    Deposit = 0, Withdraw = 1, GrantIssued = 2, GrantApplied = 3, ReturnIssued = 4,
+    ReturnTaken = 5, Funding = 6, Insurance = 7,
+});
+word!(/// Who speaks in a session.
+SessionKind { Gateway = 0, Feed = 1, Operator = 2, Kafka = 3 });
