@@ -1,0 +1,11 @@
+//! Account endpoints: balances, positions, settings, income, listen keys.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::app::App;
+
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+}

@@ -1,0 +1,54 @@
+//! What the gateway knows: instruments, markets and accounts as the shards' events tell them.
+//!
+//! One writer, the link thread, applies events in the order of each shard's log and under one
+//! write lock a batch; handlers take short read locks. A view applies an event before the reply
+//! made from it is sent, so a client reads its own writes.
+
+pub mod accounts;
+pub mod instruments;
+pub mod market;
+pub mod order;
+
+use protocol::{AccountId, Event, ShardId, event::EventHeader};
+
+use crate::store::Row;
+use accounts::{Accounts, UserNotice};
+use instruments::Instruments;
+use market::{Market, MarketNotice};
+
+#[derive(Default)]
+pub struct Views {
+    pub instruments: Instruments,
+    pub market: Market,
+    pub accounts: Accounts,
+}
+
+/// What a batch of events means to others than the views; handed on, in order, once the lock on
+/// the views is released.
+#[derive(Default)]
+pub struct Effects {
+    pub market: Vec<MarketNotice>,
+    pub user: Vec<(AccountId, UserNotice)>,
+    pub rows: Vec<Row>,
+}
+
+impl Effects {
+    pub fn is_empty(&self) -> bool {
+        self.market.is_empty() && self.user.is_empty() && self.rows.is_empty()
+    }
+}
+
+impl Views {
+    /// Takes one event; the caller has made sure that it is the next of its shard.
+    pub fn apply(
+        &mut self,
+        shard: ShardId,
+        header: &EventHeader,
+        event: &Event,
+        effects: &mut Effects,
+    ) {
+        self.instruments.apply(shard, header, event);
+        self.market.apply(shard, header, event, &self.instruments, effects);
+        self.accounts.apply(shard, header, event, &self.instruments, effects);
+    }
+}
