@@ -1,0 +1,373 @@
+//! The order book of one symbol: who rests at which price, in price-time order.
+//!
+//! A price ladder with an occupancy bitmap per side finds levels, a slab holds the orders with
+//! their queues linked through them, a ring table finds orders by id. Once warm nothing is
+//! allocated; nothing is ever hashed on the usual path; a price far from the market costs a short
+//! walk instead of memory in between.
+//!
+//! The book knows nothing of margin, self-trade rules or events. Whoever matches drives the loop
+//! and the book answers each step, so that the caller may remove or clip any order between two
+//! steps; the next step sees the book as it is then:
+//!
+//! ```text
+//!   while left > 0 && let Some(slot) = book.maker(side.opposite(), limit) {
+//!       let maker = book.order(slot);             // who is it?
+//!       if own(maker) { book.remove(slot); continue }
+//!       let lots = left.min(maker.remaining());
+//!       let fill = book.fill(slot, lots);         // fill.order: after it; remaining 0: gone
+//!       left -= lots;
+//!   }
+//!   if left > 0 { book.rest(Resting { .. }) }
+//! ```
+//!
+//! A dry run walks [`Book::makers`] (orders) or [`Book::levels`] and changes nothing. Every step
+//! that changes a level also tells that level's quantity after it, which is what depth feeds want.
+//!
+//! An order that moves to another price or to the tail of its queue is *lifted*: it leaves its
+//! level but keeps slot, id and data while it is matched anew, then rests again or is dropped.
+
+use protocol::{
+    Lots, OrderId, Ticks, TradeId,
+    limits::{ORDERS_MAX, PRICE_MAX, QTY_MAX},
+    order::Side,
+};
+
+mod bitmap;
+mod far;
+mod ids;
+mod ladder;
+mod order;
+mod slab;
+
+pub use order::{Order, Resting, Slot};
+
+use ids::IdIndex;
+use ladder::{Ladder, Level, key_of, limit_key, price_of};
+use order::State;
+use slab::Slab;
+
+// Slots are 32 bits wide, and a level's quantity is a sum over at most all orders.
+const _: () = assert!(ORDERS_MAX < u32::MAX as usize);
+const _: () = assert!((QTY_MAX as i128) * (ORDERS_MAX as i128) < i64::MAX as i128);
+
+/// The orders of one symbol. `P` is what the caller keeps with each of them.
+#[derive(Clone, Debug)]
+pub struct Book<P> {
+    sides: [Ladder; 2],
+    orders: Slab<P>,
+    ids: IdIndex,
+    counters: Counters,
+}
+
+/// The last ids given out; they go with the symbol wherever it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub order: OrderId,
+    pub trade: TradeId,
+    /// The book update id.
+    pub update: u64,
+}
+
+/// A price and what rests at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelView {
+    pub price: Ticks,
+    pub qty: Lots,
+    pub orders: u32,
+}
+
+/// An order after a step that changed its level.
+#[derive(Debug)]
+pub struct Changed<'a, P> {
+    /// The order as it is now; when it has left the book, as it was when it left.
+    pub order: &'a mut Order<P>,
+    /// What its level holds now; 0: the level is gone.
+    pub level_qty: Lots,
+}
+
+impl<P: Copy + Default> Default for Book<P> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl<P: Copy + Default> Book<P> {
+    /// A book that has room for so many orders before it allocates.
+    pub fn with_capacity(orders: usize) -> Self {
+        Self {
+            sides: [Ladder::new(), Ladder::new()],
+            orders: Slab::with_capacity(orders),
+            ids: IdIndex::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Orders that rest.
+    pub fn len(&self) -> usize {
+        self.orders.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    // Ids.
+
+    pub fn next_order_id(&mut self) -> OrderId {
+        self.counters.order.0 += 1;
+        self.counters.order
+    }
+
+    pub fn next_trade_id(&mut self) -> TradeId {
+        self.counters.trade.0 += 1;
+        self.counters.trade
+    }
+
+    pub fn next_update(&mut self) -> u64 {
+        self.counters.update += 1;
+        self.counters.update
+    }
+
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Sets the counters of a book that is restored.
+    pub fn set_counters(&mut self, counters: Counters) {
+        self.counters = counters;
+    }
+
+    // Reading.
+
+    /// The order of this id, if it rests.
+    pub fn find(&self, id: OrderId) -> Option<Slot> {
+        self.ids.find(id, &self.orders)
+    }
+
+    /// An order in the book; panics when the slot is free.
+    pub fn order(&self, slot: Slot) -> &Order<P> {
+        let order = &self.orders[slot];
+        assert!(order.state != State::Free, "{slot:?} holds no order");
+        order
+    }
+
+    /// As [`Self::order`], to change its data.
+    pub fn order_mut(&mut self, slot: Slot) -> &mut Order<P> {
+        let order = &mut self.orders[slot];
+        assert!(order.state != State::Free, "{slot:?} holds no order");
+        order
+    }
+
+    /// The best price of a side.
+    pub fn best(&self, side: Side) -> Option<Ticks> {
+        let best = self.ladder(side).best();
+        (best != 0).then(|| price_of(side, best))
+    }
+
+    /// The first order of `side` (the makers' side), if its price is within the taker's `limit`.
+    #[inline]
+    pub fn maker(&self, side: Side, limit: Ticks) -> Option<Slot> {
+        let ladder = self.ladder(side);
+        let best = ladder.best();
+        if best == 0 || best < limit_key(side, limit) {
+            return None;
+        }
+        ladder.get(best).map(|level| level.head)
+    }
+
+    /// What rests at a price; nothing: a quantity of 0.
+    pub fn level(&self, side: Side, price: Ticks) -> LevelView {
+        let level = match price {
+            0..=PRICE_MAX => self.ladder(side).get(key_of(side, price)),
+            _ => None,
+        };
+        let (qty, orders) = level.map_or((0, 0), |level| (level.qty, level.orders));
+        LevelView { price, qty, orders }
+    }
+
+    /// The levels of a side from the best on.
+    pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
+        self.levels_from_best(side).map(move |(key, level)| LevelView {
+            price: price_of(side, key),
+            qty: level.qty,
+            orders: level.orders,
+        })
+    }
+
+    /// The orders of a side in price-time order.
+    pub fn makers(&self, side: Side) -> impl Iterator<Item = (Slot, &Order<P>)> + '_ {
+        self.levels_from_best(side).flat_map(|(_, level)| self.queue_from(level.head))
+    }
+
+    /// The orders at one price in time order.
+    pub fn queue(&self, side: Side, price: Ticks) -> impl Iterator<Item = (Slot, &Order<P>)> + '_ {
+        let level = match price {
+            0..=PRICE_MAX => self.ladder(side).get(key_of(side, price)),
+            _ => None,
+        };
+        self.queue_from(level.map_or(Slot::NONE, |level| level.head))
+    }
+
+    // Changing.
+
+    /// Puts a new order at the tail of its level. Returns its slot and the level's quantity.
+    ///
+    /// Panics when the price, the quantity or the id is out of range: filters come before the
+    /// book. Whether it crosses the other side is the caller's business too.
+    pub fn rest(&mut self, order: Resting<P>) -> (Slot, Lots) {
+        assert!((0..=PRICE_MAX).contains(&order.price), "price {} out of range", order.price);
+        assert!((1..=QTY_MAX).contains(&order.remaining), "qty {} out of range", order.remaining);
+        assert!(!order.id.is_none(), "an order has an id");
+        assert!(self.len() < ORDERS_MAX, "more orders than a shard holds");
+        let id = order.id;
+        let slot = self.orders.insert(order);
+        self.ids.insert(id, slot, &self.orders);
+        (slot, self.enqueue(slot))
+    }
+
+    /// Fills `lots` of a resting order. With nothing left of it, it leaves the book.
+    pub fn fill(&mut self, slot: Slot, lots: Lots) -> Changed<'_, P> {
+        let order = self.order_mut(slot);
+        assert!(0 < lots && lots <= order.remaining, "{lots} lots are not there to fill");
+        order.cum_qty += lots;
+        order.remaining -= lots;
+        let level_qty = if order.remaining == 0 {
+            let level_qty = self.dequeue(slot, lots);
+            self.forget(slot);
+            level_qty
+        } else {
+            self.shrink_level(slot, lots)
+        };
+        Changed { order: &mut self.orders[slot], level_qty }
+    }
+
+    /// Takes `lots` from what remains of an order, which keeps its place; some must be left.
+    pub fn reduce(&mut self, slot: Slot, lots: Lots) -> Changed<'_, P> {
+        let order = self.order_mut(slot);
+        assert!(0 < lots && lots < order.remaining, "a reduce by {lots} lots leaves nothing");
+        order.remaining -= lots;
+        let level_qty = self.shrink_level(slot, lots);
+        Changed { order: &mut self.orders[slot], level_qty }
+    }
+
+    /// Takes an order out of the book.
+    pub fn remove(&mut self, slot: Slot) -> Changed<'_, P> {
+        let level_qty = self.dequeue(slot, self.order(slot).remaining);
+        self.forget(slot);
+        Changed { order: &mut self.orders[slot], level_qty }
+    }
+
+    /// Takes an order out of its level only: it can be found by slot and id, but not met. It is
+    /// to be followed by [`Self::rest_lifted`] or [`Self::drop_lifted`].
+    pub fn lift(&mut self, slot: Slot) -> Changed<'_, P> {
+        let level_qty = self.dequeue(slot, self.order(slot).remaining);
+        Changed { order: &mut self.orders[slot], level_qty }
+    }
+
+    /// Puts a lifted order at the tail of a level, with what is left of it now.
+    pub fn rest_lifted(
+        &mut self,
+        slot: Slot,
+        price: Ticks,
+        remaining: Lots,
+        cum_qty: Lots,
+    ) -> Changed<'_, P> {
+        assert!((0..=PRICE_MAX).contains(&price), "price {price} out of range");
+        assert!((1..=QTY_MAX).contains(&remaining), "qty {remaining} out of range");
+        let order = self.order_mut(slot);
+        assert!(order.state == State::Lifted, "{slot:?} rests already");
+        (order.price, order.remaining, order.cum_qty) = (price, remaining, cum_qty);
+        let level_qty = self.enqueue(slot);
+        Changed { order: &mut self.orders[slot], level_qty }
+    }
+
+    /// Ends a lifted order.
+    pub fn drop_lifted(&mut self, slot: Slot) -> &mut Order<P> {
+        assert!(self.order(slot).state == State::Lifted, "{slot:?} rests");
+        self.forget(slot);
+        &mut self.orders[slot]
+    }
+
+    fn ladder(&self, side: Side) -> &Ladder {
+        &self.sides[side as usize]
+    }
+
+    fn levels_from_best(&self, side: Side) -> impl Iterator<Item = (u64, &Level)> + '_ {
+        let ladder = self.ladder(side);
+        let best = Some(ladder.best()).filter(|key| *key != 0);
+        core::iter::successors(best, move |key| ladder.below(*key))
+            .filter_map(move |key| ladder.get(key).map(|level| (key, level)))
+    }
+
+    fn queue_from(&self, head: Slot) -> impl Iterator<Item = (Slot, &Order<P>)> + '_ {
+        let head = Some(head).filter(|slot| !slot.is_none());
+        core::iter::successors(head, |slot| {
+            Some(self.orders[*slot].next).filter(|next| !next.is_none())
+        })
+        .map(|slot| (slot, &self.orders[slot]))
+    }
+
+    /// Links an order to the tail of its level; returns the level's quantity.
+    fn enqueue(&mut self, slot: Slot) -> Lots {
+        let order = &self.orders[slot];
+        let (side, price, remaining) = (order.side, order.price, order.remaining);
+        let level = self.sides[side as usize].level_for(key_of(side, price));
+        let tail = core::mem::replace(&mut level.tail, slot);
+        if tail.is_none() {
+            level.head = slot;
+        }
+        level.qty += remaining;
+        level.orders += 1;
+        let level_qty = level.qty;
+        if !tail.is_none() {
+            self.orders[tail].next = slot;
+        }
+        let order = &mut self.orders[slot];
+        (order.prev, order.next, order.state) = (tail, Slot::NONE, State::Queued);
+        level_qty
+    }
+
+    /// Unlinks an order of which the level still counts `lots`; returns the level's quantity.
+    fn dequeue(&mut self, slot: Slot, lots: Lots) -> Lots {
+        let order = &mut self.orders[slot];
+        assert!(order.state == State::Queued, "{slot:?} is in no queue");
+        order.state = State::Lifted;
+        let (prev, next, side) = (order.prev, order.next, order.side);
+        let key = key_of(side, order.price);
+        if !prev.is_none() {
+            self.orders[prev].next = next;
+        }
+        if !next.is_none() {
+            self.orders[next].prev = prev;
+        }
+        let ladder = &mut self.sides[side as usize];
+        let level = ladder.get_mut(key);
+        if prev.is_none() {
+            level.head = next;
+        }
+        if next.is_none() {
+            level.tail = prev;
+        }
+        level.qty -= lots;
+        level.orders -= 1;
+        let level_qty = level.qty;
+        if level.orders == 0 {
+            assert_eq!(level_qty, 0, "an empty level holds nothing");
+            ladder.remove_empty(key);
+        }
+        level_qty
+    }
+
+    fn shrink_level(&mut self, slot: Slot, lots: Lots) -> Lots {
+        let order = &self.orders[slot];
+        assert!(order.state == State::Queued, "{slot:?} is in no queue");
+        let level = self.sides[order.side as usize].get_mut(key_of(order.side, order.price));
+        level.qty -= lots;
+        level.qty
+    }
+
+    fn forget(&mut self, slot: Slot) {
+        self.ids.remove(self.orders[slot].id, slot);
+        self.orders.free(slot);
+    }
+}
