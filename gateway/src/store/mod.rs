@@ -1,8 +1,8 @@
 //! History and keys in a database: what memory does not hold, idempotent by shard, seq and index.
 
-/// One fact to be written, keyed by its place in a shard's log.
-#[derive(Clone, Debug)]
-pub enum Row {}
+pub mod row;
+
+pub use row::Row;
 
 pub struct Store {}
 

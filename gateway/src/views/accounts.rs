@@ -2,14 +2,11 @@
 
 use protocol::{AccountId, ClientId, Event, OrderId, ShardId, SymbolId, event::EventHeader};
 
+pub use super::notice::UserNotice;
 use super::{Effects, instruments::Instruments, order::Order};
 
 #[derive(Default)]
 pub struct Accounts {}
-
-/// What a user data stream tells its owner.
-#[derive(Clone, Debug)]
-pub enum UserNotice {}
 
 impl Accounts {
     /// An open order, or one of the account's recently closed ones.

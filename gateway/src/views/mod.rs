@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod instruments;
 pub mod market;
+pub mod notice;
 pub mod order;
 
 use protocol::{AccountId, Event, ShardId, event::EventHeader};

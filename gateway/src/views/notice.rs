@@ -1,0 +1,106 @@
+//! What a user data stream tells its owner, as data: the stream writes the JSON.
+
+use protocol::{
+    Cash, Lots, Micros, SymbolId, Ticks, TradeId,
+    order::{CashReason, CloseReason},
+};
+
+use super::order::Order;
+
+/// One message to the owner of an account; the order of notices is the engine's.
+#[derive(Clone, Debug)]
+pub enum UserNotice {
+    /// ORDER_TRADE_UPDATE.
+    Order(Box<OrderNotice>),
+    /// TRADE_LITE: a fill, in short.
+    TradeLite(Box<OrderNotice>),
+    /// ACCOUNT_UPDATE: the wallet or a position has changed.
+    Account(AccountNotice),
+    /// ACCOUNT_CONFIG_UPDATE: the leverage of a symbol.
+    Leverage { ts: Micros, symbol: SymbolId, leverage: u8 },
+}
+
+/// An order after something happened to it.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderNotice {
+    pub ts: Micros,
+    pub order: Order,
+    pub execution: Execution,
+    /// The account's open buys and sells on the symbol, in value.
+    pub bids: Cash,
+    pub asks: Cash,
+}
+
+/// What happened to an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    New,
+    Trade(Filled),
+    Amendment,
+    Closed(CloseReason),
+}
+
+/// One fill of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    pub trade: TradeId,
+    pub price: Ticks,
+    pub qty: Lots,
+    /// Paid; a rebate is negative.
+    pub fee: Cash,
+    pub pnl: Cash,
+    pub maker: bool,
+}
+
+impl Execution {
+    /// The expiry reason that clients read as `er`.
+    pub const fn expiry(self) -> u8 {
+        match self {
+            Self::New | Self::Trade(_) | Self::Amendment => 0,
+            Self::Closed(reason) => match reason {
+                CloseReason::Canceled
+                | CloseReason::Amended
+                | CloseReason::FillsMax
+                | CloseReason::GoodTillDate => 0,
+                CloseReason::SelfTrade => 1,
+                CloseReason::IocRemainder => 2,
+                CloseReason::ReduceOnly => 4,
+                CloseReason::Liquidation => 5,
+                CloseReason::Delisted => 7,
+                CloseReason::MarketRemainder => 9,
+            },
+        }
+    }
+}
+
+/// The wallet, and at a fill the position, after a change.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountNotice {
+    pub ts: Micros,
+    pub cause: Cause,
+    /// The whole wallet: free, under way and on every shard.
+    pub wallet: Cash,
+    /// How the wallet changed apart from fees and realised profit.
+    pub change: Cash,
+    pub position: Option<PositionNotice>,
+}
+
+/// Why an account changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Order,
+    Cash(CashReason),
+}
+
+/// A position after a fill.
+#[derive(Clone, Copy, Debug)]
+pub struct PositionNotice {
+    pub symbol: SymbolId,
+    pub position: Lots,
+    pub entry: Cash,
+    /// Realised on the symbol since ever, fees not counted.
+    pub realized: Cash,
+    pub unrealized: Cash,
+    /// The rate that a close would pay, for the break-even price.
+    pub taker_fee: protocol::Rate,
+}
