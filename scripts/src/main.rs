@@ -1,1 +1,149 @@
-fn main() {}
+//! `exchange`, the operator's tool.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use exchange::{
+    Error,
+    admin::Admin,
+    bots,
+    cluster::ClusterFile,
+    layout::Layout,
+    load::{self, Account, Seed},
+    secrets::Secrets,
+    status,
+    up::{self, UpOptions},
+};
+
+/// Starts, watches, seeds and stops a cluster on one machine.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Start a whole cluster and keep it running
+    Up {
+        /// Where the cluster keeps its journals, its database and its logs
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+        /// The REST and WebSocket port on 127.0.0.1
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// No market makers: a seeded book that stands still
+        #[arg(long)]
+        no_bots: bool,
+        /// Return once the cluster serves, and leave it running
+        #[arg(long)]
+        detach: bool,
+        /// Instruments and accounts of a new cluster, instead of the built-in ones
+        #[arg(long)]
+        seed: Option<PathBuf>,
+    },
+    /// Stop a running cluster
+    Down {
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+    },
+    /// What runs, and how far each shard is
+    Status {
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Seed instruments, brackets, accounts and deposits from a file
+    Load {
+        file: PathBuf,
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+    },
+    /// Accounts of the venue
+    Account {
+        #[command(subcommand)]
+        action: AccountAction,
+    },
+    /// The market makers of a local cluster (started by `up`)
+    #[command(hide = true)]
+    Bots {
+        #[arg(long)]
+        base: String,
+        #[arg(long)]
+        data: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum AccountAction {
+    /// Open an account, or find it by its name, and print an API key and secret
+    Add {
+        name: String,
+        /// In units of the margin asset, as text: 10000 or 250.50
+        #[arg(long)]
+        deposit: Option<String>,
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(act(cli.command)),
+        Err(e) => Err(Error::file("the async runtime")(e)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("exchange: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn act(action: Action) -> Result<(), Error> {
+    match action {
+        Action::Up { data, port, no_bots, detach, seed } => {
+            let options = UpOptions { data, port, bots: !no_bots, seed };
+            if detach { up::detach(&options).await } else { up::up(&options).await }
+        }
+        Action::Down { data } => up::down(&Layout::new(&data)?).await,
+        Action::Status { data, json } => {
+            let status = status::read(&Layout::new(&data)?).await?;
+            if json {
+                println!("{status:#}")
+            } else {
+                print!("{}", status::show(&status))
+            }
+            Ok(())
+        }
+        Action::Load { file, data } => {
+            let seed = Seed::read(&file)?;
+            let accounts = seed.send(&admin(&data)?).await?;
+            for account in &accounts {
+                println!("{account}");
+            }
+            println!("{} instruments, {} accounts", seed.instruments.len(), accounts.len());
+            Ok(())
+        }
+        Action::Account { action: AccountAction::Add { name, deposit, data } } => {
+            let account = Account { name, deposit, key: None };
+            println!("{:#}", load::send_account(&admin(&data)?, &account).await?);
+            Ok(())
+        }
+        Action::Bots { base, data } => {
+            let secrets = Secrets::load_or_draw(&Layout::new(&data)?)?;
+            bots::run(&base, &secrets).await
+        }
+    }
+}
+
+fn admin(data: &std::path::Path) -> Result<Admin, Error> {
+    let file = ClusterFile::read(&Layout::new(data)?)?;
+    Ok(Admin::new(&file.admin_url, &file.admin_token))
+}
