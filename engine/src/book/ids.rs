@@ -39,6 +39,11 @@ impl IdIndex {
         if self.lapped.is_empty() { None } else { self.lapped.get(&id.0).copied().map(Slot) }
     }
 
+    /// Living orders, counted.
+    pub fn len(&self) -> usize {
+        self.ring.iter().filter(|slot| **slot != Slot::NONE.0).count() + self.lapped.len()
+    }
+
     /// `id` is in no slot yet. The younger of two ids that want one entry gets it.
     pub fn insert<P: Copy + Default>(&mut self, id: OrderId, slot: Slot, orders: &Slab<P>) {
         let entry = self.entry(id);

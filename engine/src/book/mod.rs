@@ -32,13 +32,17 @@ use protocol::{
     order::Side,
 };
 
+mod audit;
 mod bitmap;
 mod far;
 mod ids;
 mod ladder;
 mod order;
 mod slab;
+#[cfg(any(test, feature = "twin"))]
+pub mod twin;
 
+pub use audit::Fault;
 pub use order::{Order, Resting, Slot};
 
 use ids::IdIndex;
@@ -307,6 +311,10 @@ impl<P: Copy + Default> Book<P> {
         .map(|slot| (slot, &self.orders[slot]))
     }
 
+    fn tail(&self, side: Side, price: Ticks) -> Option<Slot> {
+        self.ladder(side).get(key_of(side, price)).map(|level| level.tail)
+    }
+
     /// Links an order to the tail of its level; returns the level's quantity.
     fn enqueue(&mut self, slot: Slot) -> Lots {
         let order = &self.orders[slot];
@@ -371,3 +379,6 @@ impl<P: Copy + Default> Book<P> {
         self.orders.free(slot);
     }
 }
+
+#[cfg(test)]
+mod book_test;
