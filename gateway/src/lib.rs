@@ -13,4 +13,5 @@ pub mod link;
 pub mod rest;
 pub mod store;
 pub mod stream;
+pub mod text;
 pub mod views;

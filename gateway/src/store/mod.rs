@@ -1,5 +1,6 @@
 //! History and keys in a database: what memory does not hold, idempotent by shard, seq and index.
 
+pub mod market;
 pub mod row;
 
 pub use row::Row;

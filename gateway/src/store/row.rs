@@ -8,6 +8,7 @@ use protocol::{
     order::{MarginMode, PositionSide, Side},
 };
 
+use super::market::MarketRow;
 use crate::views::order::Order;
 
 /// One thing to be written.
@@ -21,6 +22,8 @@ pub enum Row {
     Slot(SlotRow),
     Cash(CashRow),
     Lent(LentRow),
+    /// What the market views keep: written by [`super::market::write`].
+    Market(MarketRow),
     /// Ends the rows of a frame: everything before it of this shard belongs to `seq` or earlier.
     Boundary { shard: ShardId, seq: Seq, ts: Micros },
 }

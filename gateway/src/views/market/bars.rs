@@ -113,12 +113,10 @@ impl<B: Bar> Series<B> {
             let bar = match (past.get(stored), last, before) {
                 (_, Some(bar), _) if bar.open_ms() == open_ms => bar,
                 (Some(bar), _, _) if bar.open_ms() == open_ms => *bar,
-                // the last candle's successors are flat, its predecessors are not made from it
                 (_, Some(bar), _) if bar.open_ms() < open_ms => bar.flat(open_ms),
                 (_, _, Some(bar)) => bar.flat(open_ms),
-                (Some(bar), _, None) => bar.flat(open_ms),
-                (None, Some(bar), None) => bar.flat(open_ms),
-                (None, None, None) => break,
+                // the first candle is a stored one, and the grid does not begin before it
+                (_, _, None) => break,
             };
             stored += usize::from(past.get(stored).is_some_and(|bar| bar.open_ms() == open_ms));
             before = Some(bar);
@@ -133,6 +131,16 @@ impl<B: Bar> Series<B> {
         Interval::ALL
             .into_iter()
             .filter_map(|interval| Some((interval, *self.past[interval.index()].back()?)))
+    }
+
+    /// The minute that is filling.
+    pub fn filling(&self) -> Option<B> {
+        self.minute
+    }
+
+    /// Puts back the minute that was filling.
+    pub fn restore_filling(&mut self, bar: B) {
+        self.minute = Some(bar);
     }
 
     /// Puts back a stored candle; candles of an interval come oldest first.
