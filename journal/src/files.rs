@@ -230,11 +230,15 @@ impl Lock {
         Self::hold(dir, &path, file)
     }
 
-    /// Takes the lock to look only: changes nothing, also on a read-only disk.
-    pub fn take_to_read(dir: &Path) -> Result<Self, Error> {
+    /// Takes the lock to look only: changes nothing, also on a read-only disk. A copy of a journal
+    /// may lack the file, and nobody can be writing to it then.
+    pub fn take_to_read(dir: &Path) -> Result<Option<Self>, Error> {
         let path = dir.join(LOCK_FILE);
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
-        Self::hold(dir, &path, file)
+        match File::open(&path) {
+            Ok(file) => Self::hold(dir, &path, file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("open", path)(error)),
+        }
     }
 
     fn hold(dir: &Path, path: &Path, file: File) -> Result<Self, Error> {

@@ -46,4 +46,8 @@ pub use sync::Durable;
 pub use verify::{SegmentReport, TailReport, VerifyReport, verify};
 
 #[cfg(test)]
+mod damage_test;
+#[cfg(test)]
 mod journal_test;
+#[cfg(test)]
+mod reader_test;

@@ -132,7 +132,8 @@ impl Survey {
         each: &mut dyn FnMut(usize, &RecordHead, Tip),
     ) -> Result<End, Error> {
         let first = self.files.get(start).and_then(SegmentFile::begins);
-        let tip = first.map_or(Tip::EMPTY, SegmentHeader::tip_before);
+        // An epoch counts once a record has it.
+        let tip = first.map_or(Tip::EMPTY, |header| Tip { epoch: 0, ..header.tip_before() });
         let mut end =
             End { tip, resume: None, flaw: self.flaw_of_header(start), flaw_at: (start, 0) };
         for index in start..self.begun {
@@ -180,7 +181,10 @@ impl Survey {
                 durable_seq = durable_seq.max(claim);
             }
         }
-        if durable_seq > end.tip.seq {
+        // Without its first record a log that does not begin at 1 would lose where it stands.
+        let lost_start = end.resume.is_none() && end.tip.seq > 0;
+        if durable_seq > end.tip.seq || lost_start {
+            let durable_seq = durable_seq.max(end.tip.seq);
             let (index, offset) = end.flaw_at;
             let path = match self.files.get(index) {
                 Some(file) => segment_path(&self.dir, file.number),
