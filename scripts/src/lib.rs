@@ -8,6 +8,7 @@ pub mod admin;
 pub mod bots;
 pub mod cluster;
 pub mod config;
+pub mod drill;
 pub mod error;
 pub mod layout;
 pub mod load;

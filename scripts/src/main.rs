@@ -8,6 +8,7 @@ use exchange::{
     admin::Admin,
     bots,
     cluster::ClusterFile,
+    drill::{self, KillOptions, Target},
     layout::Layout,
     load::{self, Account, Seed},
     secrets::Secrets,
@@ -66,6 +67,11 @@ enum Action {
         #[command(subcommand)]
         action: AccountAction,
     },
+    /// Prove on a running cluster what it promises
+    Drill {
+        #[command(subcommand)]
+        action: DrillAction,
+    },
     /// The market makers of a local cluster (started by `up`)
     #[command(hide = true)]
     Bots {
@@ -86,6 +92,23 @@ enum AccountAction {
         deposit: Option<String>,
         #[arg(long, default_value = "data")]
         data: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum DrillAction {
+    /// Kill processes under load; afterwards every answered order must be there, once
+    Kills {
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+        /// How many kills
+        #[arg(long, default_value_t = 25)]
+        count: u32,
+        /// Orders a second through REST
+        #[arg(long, default_value_t = 2_000)]
+        rate: u32,
+        #[arg(long, value_enum, default_value_t = Target::Engines)]
+        target: Target,
     },
 }
 
@@ -135,6 +158,11 @@ async fn act(action: Action) -> Result<(), Error> {
             let account = Account { name, deposit, key: None };
             println!("{:#}", load::send_account(&admin(&data)?, &account).await?);
             Ok(())
+        }
+        Action::Drill { action: DrillAction::Kills { data, count, rate, target } } => {
+            let report = drill::kills(&data, KillOptions { count, rate, target }).await?;
+            println!("{report:#}");
+            if report["passed"] == true { Ok(()) } else { Err(Error::DrillFailed) }
         }
         Action::Bots { base, data } => {
             let secrets = Secrets::load_or_draw(&Layout::new(&data)?)?;
