@@ -50,4 +50,6 @@ mod damage_test;
 #[cfg(test)]
 mod journal_test;
 #[cfg(test)]
+mod process_test;
+#[cfg(test)]
 mod reader_test;
