@@ -77,7 +77,12 @@ impl AeronTransport {
     /// A driver that was killed within its last seconds is not told from a live one yet: what is
     /// created then fails, and [`Transport::check`] follows within [`DRIVER_LIVENESS`].
     pub fn connect(directory: &Path) -> Result<AeronTransport, Error> {
-        directory::await_driver(directory, CONNECT_TIMEOUT)?;
+        Self::connect_within(directory, CONNECT_TIMEOUT)
+    }
+
+    /// The same with a patience of the caller's: zero looks once.
+    pub fn connect_within(directory: &Path, patience: Duration) -> Result<AeronTransport, Error> {
+        directory::await_driver(directory, patience)?;
         let (requests, inbox) = mpsc::channel();
         let shared = Arc::new(Shared::new());
         conductor::spawn(directory, inbox, shared.clone())?;

@@ -435,9 +435,10 @@ impl Asker {
 }
 
 fn refused(channel: &CString, stream: StreamId, error: &AeronError) -> Error {
-    Error::Refused {
-        channel: channel.to_string_lossy().into_owned(),
-        stream,
-        reason: error.to_string(),
-    }
+    // What the driver answered; the error's own text has the number alone.
+    let reason = match error {
+        AeronError::RegistrationException(code, reason) => format!("{reason} (code {code})"),
+        other => other.to_string(),
+    };
+    Error::Refused { channel: channel.to_string_lossy().into_owned(), stream, reason }
 }
