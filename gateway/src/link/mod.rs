@@ -1,10 +1,67 @@
-//! The gateway's connection to the shards: commands there, events back, exactly once each.
+//! The connection to the shards: commands there, events back, each exactly once.
+//!
+//! ```text
+//!  handlers ──Orders──▶ channel ─▶ ┌───────────── conductor (one thread) ─────────────┐
+//!                                  │ discovery: who is primary, where is its ingress  │
+//!                                  │ per shard: session ─▶ publication  (Submit)      │
+//!                                  │            follower ─▶ publication (Follow)      │
+//!                                  │            follower ◀─ subscription (Events)     │
+//!                                  └─────┬───────────────────────────────┬────────────┘
+//!                                        ▼ 1. Listener::apply            ▼ 2. replies
+//!                                    views, under one write lock     3. Listener::publish
+//! ```
+//!
+//! Messages get lost, doubled and reordered, and nodes restart; the [`follower`] asks again until
+//! it has the next event and the [`session`] sends again until it has seen the outcome. Both are
+//! plain state machines without time or IO of their own.
 
-use protocol::{Command, Micros, Seq, ShardId, event::Outcome};
+pub mod client;
+mod conductor;
+mod discovery;
+mod follower;
+mod idle;
+mod rounds;
+mod session;
+mod shard;
+pub mod status;
 
-/// Where handlers hand in commands.
-#[derive(Clone)]
-pub struct Orders {}
+
+use protocol::{Event, Micros, Seq, ShardId, event::EventHeader, event::Outcome};
+
+pub use client::{Client, Orders};
+pub use status::{LinkStatus, ShardStatus};
+
+/// Commands of all handlers that have no answer yet; one more is refused as [`SubmitError::Busy`].
+pub const COMMANDS_UNDER_WAY_MAX: usize = 16_384;
+/// Commands sent to one shard whose outcome has not been seen; more wait their turn.
+pub const OUTSTANDING_MAX: usize = 4_096;
+/// Commands that wait behind one account's margin round on one symbol.
+pub const HELD_MAX: usize = 256;
+
+/// Where a link's view of a shard's log begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// With the first frame: views are built from everything that happened.
+    Beginning,
+    /// With what happens after the link came up.
+    Tail,
+}
+
+/// One event, with where it comes from; a listener sees each shard's in order, without gaps.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    pub shard: ShardId,
+    pub header: EventHeader,
+    pub event: Event,
+}
+
+/// Who wants the events. All calls come from the link's thread and must not block.
+pub trait Listener: Send {
+    /// Takes a batch, before anybody is told an outcome in it.
+    fn apply(&mut self, batch: &[Received]);
+    /// Hands on what the batch means to others; called after the replies.
+    fn publish(&mut self) {}
+}
 
 /// What a shard made of a command, and where in its log.
 #[derive(Clone, Copy, Debug)]
@@ -21,24 +78,24 @@ pub enum SubmitError {
     /// It was sent and may have been or may yet be applied.
     #[error("the outcome is unknown")]
     Unknown,
-    /// A queue limit was met; nothing was sent.
+    /// A queue limit was met; nothing was done.
     #[error("too many commands are under way")]
     Busy,
-    /// The shard cannot be reached; nothing was sent.
+    /// The shard cannot be reached; nothing was done.
     #[error("the shard cannot be reached")]
     Unavailable,
 }
 
-impl Orders {
-    /// Sends a command and waits for its outcome; the views show its effects by then.
-    ///
-    /// `expires_at` is when the shard shall no longer apply it (log time, 0: never).
-    pub async fn submit(
-        &self,
-        _shard: ShardId,
-        _command: Command,
-        _expires_at: Micros,
-    ) -> Result<Reply, SubmitError> {
-        Err(SubmitError::Unavailable)
-    }
+/// Why a link has ended for good: its process has to be started anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    #[error(transparent)]
+    Transport(#[from] transport::Error),
+    #[error(
+        "shard {shard} says it has committed {committed}, but its event {seen} was seen: its log \
+         is not the one that this process knows"
+    )]
+    LogLost { shard: ShardId, committed: Seq, seen: Seq },
+    #[error("the link's thread panicked")]
+    Panicked,
 }
