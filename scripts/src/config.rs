@@ -62,8 +62,8 @@ fn gateway(layout: &Layout, secrets: &Secrets, ports: Ports) -> String {
 
 fn feed(layout: &Layout, secrets: &Secrets, ports: Ports, seed: &Seed) -> String {
     let mut out = common(layout, secrets, ports);
-    let _ = writeln!(out, "shards = {SHARDS}");
-    let _ = writeln!(out, "gateway_url = \"http://127.0.0.1:{}\"", ports.rest);
+    let _ = writeln!(out, "admin_url = \"http://127.0.0.1:{}\"", ports.admin);
+    let _ = writeln!(out, "admin_token = {}", text(&secrets.admin_token));
     for instrument in &seed.instruments {
         if let Some(price) = &instrument.index_price {
             let symbol = text(&instrument.symbol);
