@@ -25,7 +25,11 @@ pub enum Row {
     /// What the market views keep: written by [`super::market::write`].
     Market(MarketRow),
     /// Ends the rows of a frame: everything before it of this shard belongs to `seq` or earlier.
-    Boundary { shard: ShardId, seq: Seq, ts: Micros },
+    Boundary {
+        shard: ShardId,
+        seq: Seq,
+        ts: Micros,
+    },
 }
 
 /// What an account has on one symbol, apart from its orders.
@@ -159,8 +163,8 @@ pub struct AmendmentRow {
     pub account: AccountId,
     pub symbol: SymbolId,
     pub order: OrderId,
-    /// The order's amendments so far, this one included.
-    pub count: u32,
+    /// Unique within the symbol, growing, and below 2^53.
+    pub id: u64,
     pub client_id: ClientId,
     pub price_before: Ticks,
     pub price_after: Ticks,

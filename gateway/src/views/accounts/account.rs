@@ -1,0 +1,105 @@
+//! One account: its slots, its cash on every shard, its orders and its latest history.
+
+use std::collections::{BTreeMap, HashMap};
+
+use protocol::{Cash, ClientId, Micros, OrderId, ShardId, SymbolId, TradeId};
+
+use super::super::order::Order;
+use crate::store::row::{AmendmentRow, FillRow, IncomeKind, IncomeRow, SlotRow};
+
+/// Orders in their order of listing: by symbol, then by age.
+pub type Orders = BTreeMap<(SymbolId, OrderId), Order>;
+/// Where an entry stands in a statement.
+pub type IncomeKey = (Micros, IncomeKind, u64);
+/// Where an amendment stands in an account's history; the last is the event's own number.
+pub type AmendmentKey = (SymbolId, OrderId, u64);
+
+/// What the shards' events say about one account.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    pub slots: BTreeMap<SymbolId, SlotRow>,
+    /// By shard; the ledger's is what is free.
+    pub cash: BTreeMap<ShardId, ShardCash>,
+    /// By trading shard: what the ledger says that it holds.
+    pub lent: BTreeMap<ShardId, Cash>,
+    pub open: Orders,
+    /// Closed, and perhaps not in the store yet.
+    pub closed: Orders,
+    pub fills: BTreeMap<(SymbolId, TradeId), FillRow>,
+    pub incomes: BTreeMap<IncomeKey, IncomeRow>,
+    pub amendments: BTreeMap<AmendmentKey, AmendmentRow>,
+    /// The newest order of each client id among `open` and `closed`.
+    pub(super) by_client_id: HashMap<(SymbolId, ClientId), OrderId>,
+    /// When wallet or positions last changed.
+    pub updated: Micros,
+}
+
+/// An account's money on one shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardCash {
+    pub cash: Cash,
+    /// Grants applied less returns issued over there, since ever.
+    pub received: Cash,
+    pub updated: Micros,
+}
+
+impl Account {
+    /// The whole wallet: what is free, what is under way, and what the shards hold.
+    ///
+    /// Under way is what the ledger says a shard holds less what that shard says it got. The two
+    /// event streams may come in either order: one early makes the difference negative and the
+    /// other end's figure larger by as much, so the sum stands still throughout.
+    pub fn wallet(&self) -> i128 {
+        let held: i128 = self.cash.values().map(|at| i128::from(at.cash)).sum();
+        held + self.in_flight()
+    }
+
+    /// Collateral between the ledger and the shards, signed.
+    pub fn in_flight(&self) -> i128 {
+        let lent: i128 = self.lent.values().map(|lent| i128::from(*lent)).sum();
+        let received: i128 = self.cash.values().map(|at| i128::from(at.received)).sum();
+        lent - received
+    }
+
+    pub fn order(&self, symbol: SymbolId, id: OrderId) -> Option<&Order> {
+        self.open.get(&(symbol, id)).or_else(|| self.closed.get(&(symbol, id)))
+    }
+
+    pub fn order_by_client_id(&self, symbol: SymbolId, client_id: &ClientId) -> Option<&Order> {
+        let id = self.by_client_id.get(&(symbol, *client_id))?;
+        self.order(symbol, *id)
+    }
+
+    pub fn slot(&self, symbol: SymbolId) -> SlotRow {
+        self.slots.get(&symbol).copied().unwrap_or_default()
+    }
+
+    pub(super) fn add_open(&mut self, order: Order) {
+        self.name(&order);
+        self.open.insert((order.symbol, order.order), order);
+    }
+
+    /// Moves an order from the open to the closed ones.
+    pub(super) fn close(&mut self, order: Order) {
+        self.open.remove(&(order.symbol, order.order));
+        self.name(&order);
+        self.closed.insert((order.symbol, order.order), order);
+    }
+
+    /// Drops a closed order that the store has.
+    pub(super) fn forget(&mut self, symbol: SymbolId, id: OrderId) {
+        let Some(order) = self.closed.remove(&(symbol, id)) else { return };
+        let key = (symbol, order.client_id);
+        if self.by_client_id.get(&key) == Some(&id) {
+            self.by_client_id.remove(&key);
+        }
+    }
+
+    fn name(&mut self, order: &Order) {
+        if order.client_id.is_empty() {
+            return;
+        }
+        let newest = self.by_client_id.entry((order.symbol, order.client_id)).or_default();
+        *newest = order.order.max(*newest);
+    }
+}

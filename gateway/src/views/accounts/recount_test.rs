@@ -1,0 +1,171 @@
+//! The accounts view equals a slow recount of everything that was said, in any interleaving.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proptest::prelude::*;
+use protocol::{
+    AccountId, Event, OrderId, ShardId, SymbolId,
+    order::{CashReason, OrderStatus},
+};
+
+use super::sample::{ACCOUNTS, BTC, ETH, Said, Toy, asks};
+use crate::views::{Effects, Views, notice::UserNotice};
+
+/// Orders of the shards' events as another link may see them: each shard's own order stays.
+fn interleave(said: &[Said], picks: &[u8]) -> Vec<Said> {
+    let mut streams: BTreeMap<ShardId, VecDeque<Said>> = BTreeMap::new();
+    for one in said {
+        streams.entry(one.0).or_default().push_back(*one);
+    }
+    let mut mixed = Vec::new();
+    let mut picks = picks.iter().cycle();
+    while !streams.is_empty() {
+        let at = usize::from(*picks.next().unwrap_or(&0)) % streams.len();
+        let shard = *streams.keys().nth(at).unwrap();
+        let stream = streams.get_mut(&shard).unwrap();
+        mixed.extend(stream.pop_front());
+        if stream.is_empty() {
+            streams.remove(&shard);
+        }
+    }
+    mixed
+}
+
+/// Deposits, profits and fees of an account, added up.
+fn wallet(said: &[Said], account: AccountId) -> i128 {
+    let of = |(_, _, event): &Said| match event {
+        Event::CashChanged(change)
+            if change.account == account && change.reason == CashReason::Deposit =>
+        {
+            i128::from(change.delta)
+        }
+        Event::Trade(trade) => [trade.taker, trade.maker]
+            .iter()
+            .filter(|fill| fill.account == account)
+            .map(|fill| i128::from(fill.pnl - fill.fee))
+            .sum(),
+        _ => 0,
+    };
+    said.iter().map(of).sum()
+}
+
+/// The open orders of an account: what was accepted and neither closed nor filled.
+fn open_orders(said: &[Said], account: AccountId) -> Vec<(SymbolId, OrderId, i64, i64, i64)> {
+    let mut open = BTreeMap::new();
+    for (_, _, event) in said {
+        match event {
+            Event::OrderAccepted(order) if order.account == account => {
+                open.insert((order.symbol, order.order), (order.price, order.qty, 0));
+            }
+            Event::OrderAmended(order) if order.account == account => {
+                open.insert((order.symbol, order.order), (order.price, order.qty, order.cum_qty));
+            }
+            Event::OrderClosed(order) => {
+                open.remove(&(order.symbol, order.order));
+            }
+            Event::Trade(trade) => {
+                for fill in [trade.taker, trade.maker] {
+                    let key = (trade.symbol, fill.order);
+                    if fill.status == OrderStatus::Filled {
+                        open.remove(&key);
+                    } else if let Some(order) = open.get_mut(&key) {
+                        order.2 = fill.cum_qty;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    open.into_iter().map(|((s, o), (price, qty, cum))| (s, o, price, qty, cum)).collect()
+}
+
+/// The position of an account: every fill's quantity, added up.
+fn position(said: &[Said], account: AccountId, symbol: SymbolId) -> i64 {
+    let of = |(_, _, event): &Said| match event {
+        Event::Trade(trade) if trade.symbol == symbol => {
+            let side = trade.taker_side.sign();
+            [(trade.taker, side), (trade.maker, -side)]
+                .iter()
+                .filter(|(fill, _)| fill.account == account)
+                .map(|(_, sign)| sign * trade.qty)
+                .sum()
+        }
+        _ => 0,
+    };
+    said.iter().map(of).sum()
+}
+
+fn check(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
+    for account in (1..=ACCOUNTS).map(AccountId) {
+        let figures = views.accounts.figures(account, &views.instruments);
+        prop_assert_eq!(figures.wallet, wallet(said, account));
+        prop_assert_eq!(figures.available() + figures.initial_shown(), figures.margin_balance());
+        prop_assert!(figures.available() >= 0);
+        let open: Vec<_> = views
+            .accounts
+            .open_orders(account, None)
+            .iter()
+            .map(|order| (order.symbol, order.order, order.price, order.qty, order.cum_qty))
+            .collect();
+        prop_assert_eq!(&open, &open_orders(said, account));
+        for symbol in [BTC, ETH] {
+            let of = views.accounts.open_orders(account, Some(symbol)).len();
+            prop_assert_eq!(of, open.iter().filter(|order| order.0 == symbol).count());
+            let slot = views.accounts.get(account).map(|known| known.slot(symbol));
+            let slot = slot.unwrap_or_default();
+            prop_assert_eq!(slot.position, position(said, account, symbol));
+            prop_assert_eq!(slot.position == 0, slot.entry == 0);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(
+        if std::env::var_os("EXCHANGE_FULL").is_some() { 5_000 } else { 200 }
+    ))]
+
+    #[test]
+    fn equals_a_recount(asks in asks(120), picks in prop::collection::vec(any::<u8>(), 1..40)) {
+        let said = interleave(&Toy::run(&asks).said, &picks);
+        let mut views = Views::default();
+        let mut effects = Effects::default();
+        for (at, (shard, header, event)) in said.iter().enumerate() {
+            views.apply(*shard, header, event, &mut effects);
+            if at % 7 == 0 {
+                check(&views, &said[..=at])?;
+            }
+        }
+        check(&views, &said)?;
+
+        // whoever has nothing under way has what the shards hold
+        for (account, notice) in &effects.user {
+            if let UserNotice::Account(notice) = notice {
+                prop_assert!(*account != AccountId(0) && notice.ts > 0);
+            }
+        }
+    }
+
+    /// A wallet that only changes its place says nothing to its owner.
+    #[test]
+    fn moved_collateral_is_no_news(amount in 1i64..1_000_000, back in any::<bool>()) {
+        let mut toy = Toy::new();
+        let seen = toy.said.len();
+        toy.grant(AccountId(1), ShardId(1), amount);
+        if back {
+            toy.deliver();
+        }
+        let mut views = Views::default();
+        let mut effects = Effects::default();
+        for (at, (shard, header, event)) in toy.said.iter().enumerate() {
+            if at == seen {
+                effects = Effects::default();
+            }
+            views.apply(*shard, header, event, &mut effects);
+        }
+        prop_assert!(effects.user.is_empty());
+        prop_assert!(!effects.rows.is_empty());
+        let wallet = views.accounts.get(AccountId(1)).map(|account| account.wallet());
+        prop_assert_eq!(wallet, Some(1_000_000_000_000));
+    }
+}
