@@ -1,6 +1,42 @@
-//! The engine: a shard as a pure function of its log.
+//! One shard's mind: a pure function from its log to events.
+//!
+//! [`Engine::apply`] takes the frames of the log one by one and says what happened. It knows no
+//! clock, no file and no thread: time is what the frames say, so the same log gives the same
+//! events and the same state on every machine. Shard 0 is the ledger, the others trade.
+//!
+//! ```text
+//!   frame ─▶ decode ─▶ sessions ─▶ ┬ shard  ─▶ orders ─▶ matching ─▶ book
+//!                 (once, in order) │                        └─▶ accounts, reduce_only
+//!                                  └ ledger ─▶ links
+//! ```
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+mod accounts;
+mod amend;
 pub mod book;
+mod checks;
+mod client_ids;
+mod desk;
+mod engine;
+mod hash;
+mod ledger;
+pub mod limits;
+mod links;
+mod matching;
+mod orders;
+mod output;
+mod reduce_only;
+mod sessions;
+mod settings;
+mod shard;
+mod symbols;
+mod verdict;
+
+pub use crate::{
+    engine::{Capacity, Engine},
+    output::Sink,
+};

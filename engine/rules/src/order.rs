@@ -1,0 +1,50 @@
+//! What an order holds back, fixed when it is accepted or amended and never re-marked.
+
+use protocol::{Lots, Rate, Ticks, order::Side};
+
+use crate::money::{share_ceil, value};
+
+/// The two prices an order is reserved at, and its fee rate, as of its accept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderTerms {
+    /// What a lot is assumed to cost.
+    pub assumed: Ticks,
+    /// What a lot loses against the mark when it fills.
+    pub loss: Ticks,
+    pub taker_fee: Rate,
+}
+
+/// The amounts an order holds back now; buy and sell value are never both set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reservation {
+    pub buy: i128,
+    pub sell: i128,
+    pub loss: i128,
+    pub fee: i128,
+}
+
+impl OrderTerms {
+    /// Of an order that fills at `limit` at the worst; `best_bid` 0: there is none.
+    ///
+    /// A sell may fill above its limit, so it is assumed at the dearest it can meet.
+    pub fn new(side: Side, limit: Ticks, mark: Ticks, best_bid: Ticks, taker_fee: Rate) -> Self {
+        match side {
+            Side::Buy => Self { assumed: limit, loss: (limit - mark).max(0), taker_fee },
+            Side::Sell => {
+                let assumed = limit.max(mark).max(best_bid);
+                Self { assumed, loss: (mark - limit).max(0), taker_fee }
+            }
+        }
+    }
+
+    /// What is held back for `remaining` lots.
+    pub const fn reserve(&self, side: Side, remaining: Lots, mult: i64) -> Reservation {
+        let assumed = value(self.assumed, remaining, mult);
+        let loss = value(self.loss, remaining, mult);
+        let fee = share_ceil(assumed, self.taker_fee);
+        match side {
+            Side::Buy => Reservation { buy: assumed, sell: 0, loss, fee },
+            Side::Sell => Reservation { buy: 0, sell: assumed, loss, fee },
+        }
+    }
+}

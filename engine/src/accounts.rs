@@ -1,0 +1,227 @@
+//! Accounts on this shard: their cash, and what they hold of each symbol.
+//!
+//! An account comes into being with its first grant, setting or accepted order. What it has on a
+//! symbol is a holding; an account's holdings are linked, because most have one or two.
+
+use alloc::{vec, vec::Vec};
+
+use protocol::{AccountId, Cash, Lots, Micros, Rate, Seq, limits::ACCOUNTS_MAX, order::Side};
+use rules::{Exposure, margin::Totals};
+
+use crate::{book::Slot, hash::Digest, symbols::Quote};
+
+/// A holding's place; 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HoldingAt(u32);
+
+impl HoldingAt {
+    const NONE: Self = Self(0);
+
+    const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// An account's money on this shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
+    pub id: AccountId,
+    pub cash: Cash,
+    /// Granted for an order that has not come yet: not returnable until then or `earmark_until`.
+    pub earmark: Cash,
+    pub earmark_until: Micros,
+    first: HoldingAt,
+}
+
+/// What an account has on one symbol.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holding {
+    /// The account's and the symbol's places in this shard.
+    pub account: u32,
+    pub symbol: u16,
+    /// 0: the account has not chosen one.
+    pub leverage: u8,
+    /// Rates of its own.
+    pub fees: Option<Fees>,
+    pub exposure: Exposure,
+    pub orders: OpenOrders,
+    /// The frame that touched its reservations last, which takes a note of them once.
+    pub touched: Seq,
+    next: HoldingAt,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fees {
+    pub maker: Rate,
+    pub taker: Rate,
+}
+
+/// The resting orders of a holding, linked in the order of their accepts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OpenOrders {
+    pub count: u32,
+    pub first: Option<Slot>,
+    pub last: Option<Slot>,
+    /// Remaining lots by side.
+    pub lots: [Lots; 2],
+    /// Orders and lots that are reduce-only: all on the side that closes the position.
+    pub reducing: u32,
+    pub reducing_lots: Lots,
+}
+
+impl Account {
+    /// What must not be returned now.
+    pub const fn earmarked(&self, now: Micros) -> Cash {
+        if now < self.earmark_until { self.earmark } else { 0 }
+    }
+}
+
+impl Holding {
+    pub const fn leverage(&self, quote: &Quote) -> u8 {
+        if self.leverage == 0 { quote.default_leverage } else { self.leverage }
+    }
+
+    pub fn fees(&self, quote: &Quote) -> Fees {
+        self.fees.unwrap_or(quote.fees)
+    }
+
+    pub fn initial_margin(&self, quote: &Quote) -> i128 {
+        self.exposure.initial_margin(quote.mark, quote.mult, self.leverage(quote))
+    }
+
+    /// Lots of an order of this side that only close the position, after the resting orders of
+    /// its side.
+    pub fn closes(&self, side: Side, qty: Lots) -> bool {
+        let closable = self.exposure.position.closable(side.sign());
+        self.orders.lots[side as usize] + qty <= closable
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Accounts {
+    /// By account id: its place + 1; 0: unknown here.
+    index: Vec<u32>,
+    list: Vec<Account>,
+    /// The first is nobody's.
+    holdings: Vec<Holding>,
+    /// Orders that rest on this shard.
+    pub resting: usize,
+}
+
+impl Accounts {
+    pub fn with_capacity(accounts: usize) -> Self {
+        let mut holdings = vec![Holding::default()];
+        holdings.reserve(accounts);
+        Self {
+            index: vec![0; accounts + 1],
+            list: Vec::with_capacity(accounts),
+            holdings,
+            resting: 0,
+        }
+    }
+
+    /// True for ids that an account can have.
+    pub const fn is_id(id: AccountId) -> bool {
+        0 < id.0 && id.0 as usize <= ACCOUNTS_MAX
+    }
+
+    pub fn find(&self, id: AccountId) -> Option<u32> {
+        self.index.get(id.0 as usize).and_then(|place| place.checked_sub(1))
+    }
+
+    /// The account's place; it comes into being if it must.
+    pub fn open(&mut self, id: AccountId) -> u32 {
+        assert!(Self::is_id(id), "account ids are checked on entry");
+        if let Some(at) = self.find(id) {
+            return at;
+        }
+        if self.index.len() <= id.0 as usize {
+            self.index.resize((id.0 as usize + 1).next_power_of_two(), 0);
+        }
+        self.list.push(Account { id, ..Account::default() });
+        self.index[id.0 as usize] = self.list.len() as u32;
+        self.list.len() as u32 - 1
+    }
+
+    pub fn account(&self, at: u32) -> &Account {
+        &self.list[at as usize]
+    }
+
+    pub fn account_mut(&mut self, at: u32) -> &mut Account {
+        &mut self.list[at as usize]
+    }
+
+    pub fn holding(&self, at: HoldingAt) -> &Holding {
+        &self.holdings[at.index()]
+    }
+
+    pub fn holding_mut(&mut self, at: HoldingAt) -> &mut Holding {
+        &mut self.holdings[at.index()]
+    }
+
+    /// What the account has on a symbol, if it ever had anything there.
+    pub fn find_holding(&self, id: AccountId, symbol: u16) -> Option<HoldingAt> {
+        let at = self.find(id)?;
+        self.holdings_of(at).find(|(_, holding)| holding.symbol == symbol).map(|(at, _)| at)
+    }
+
+    /// As [`Self::find_holding`]; account and holding come into being if they must.
+    pub fn open_holding(&mut self, id: AccountId, symbol: u16) -> HoldingAt {
+        if let Some(at) = self.find_holding(id, symbol) {
+            return at;
+        }
+        let account = self.open(id);
+        let at = HoldingAt(self.holdings.len() as u32);
+        let next = core::mem::replace(&mut self.list[account as usize].first, at);
+        self.holdings.push(Holding { account, symbol, next, ..Holding::default() });
+        at
+    }
+
+    /// Equity and initial margin of an account over the shard's symbols.
+    pub fn totals(&self, at: u32, quotes: &[Quote]) -> Totals {
+        let mut totals = Totals::of_cash(i128::from(self.account(at).cash));
+        for (_, holding) in self.holdings_of(at) {
+            let quote = &quotes[usize::from(holding.symbol)];
+            let leverage = holding.leverage(quote);
+            totals.add(&holding.exposure, quote.mark, quote.mult, leverage);
+        }
+        totals
+    }
+
+    fn holdings_of(&self, at: u32) -> impl Iterator<Item = (HoldingAt, &Holding)> {
+        let first = self.list[at as usize].first;
+        core::iter::successors(Some(first), |at| Some(self.holdings[at.index()].next))
+            .take_while(|at| *at != HoldingAt::NONE)
+            .map(|at| (at, &self.holdings[at.index()]))
+    }
+
+    /// Accounts by id, the holdings of each by symbol; orders are hashed with their books.
+    pub fn digest(&self, into: &mut Digest) {
+        into.add_len(self.list.len());
+        for place in self.index.iter().filter_map(|place| place.checked_sub(1)) {
+            let account = self.account(place);
+            into.add(account.id.0).add(account.cash).add(account.earmark);
+            into.add(account.earmark_until);
+            let mut holdings: Vec<&Holding> = self.holdings_of(place).map(|pair| pair.1).collect();
+            holdings.sort_by_key(|holding| holding.symbol);
+            into.add_len(holdings.len());
+            for holding in holdings {
+                digest_holding(holding, into);
+            }
+        }
+    }
+}
+
+fn digest_holding(holding: &Holding, into: &mut Digest) {
+    let Exposure { position, reserved } = holding.exposure;
+    into.add(holding.symbol).add(holding.leverage);
+    match holding.fees {
+        None => into.add(0u8),
+        Some(fees) => into.add(1u8).add(fees.maker).add(fees.taker),
+    };
+    into.add(position.qty).add(position.entry);
+    into.add(reserved.buy).add(reserved.sell).add(reserved.loss).add(reserved.fee);
+    let orders = &holding.orders;
+    into.add(orders.count).add(orders.lots[0]).add(orders.lots[1]);
+    into.add(orders.reducing).add(orders.reducing_lots);
+}

@@ -1,0 +1,256 @@
+//! Where one command on one symbol is worked on: the symbol, everybody's accounts, and a note of
+//! what has changed, so that each level and each account's reservations are told once at the end.
+
+use alloc::vec::Vec;
+
+use protocol::{
+    Lots, Micros, Seq, Ticks,
+    event::{Level, OrderClosed, Reserved as ReservedEvent},
+    order::{CloseReason, OrderStatus, Side},
+};
+use rules::{Reservation, Reserved, money::cash};
+
+use crate::{
+    accounts::{Accounts, HoldingAt},
+    book::{Order, Slot},
+    client_ids::ClientIds,
+    output::{Output, Sink},
+    symbols::{Quote, Symbol, Terms},
+};
+
+/// What a command has changed so far.
+#[derive(Default)]
+pub(crate) struct Changes {
+    levels: Vec<LevelNote>,
+    /// Prices noted, by side: the first and the last, in ticks.
+    spans: [Option<(Ticks, Ticks)>; 2],
+    holdings: Vec<(HoldingAt, Reserved)>,
+}
+
+struct LevelNote {
+    side: Side,
+    price: Ticks,
+    before: Lots,
+    now: Lots,
+}
+
+impl Changes {
+    pub fn with_capacity(notes: usize) -> Self {
+        Self {
+            levels: Vec::with_capacity(notes),
+            spans: [None; 2],
+            holdings: Vec::with_capacity(notes),
+        }
+    }
+
+    /// Events that the notes will become, at the most.
+    pub fn len(&self) -> usize {
+        self.levels.len() + self.holdings.len()
+    }
+
+    fn clear(&mut self) {
+        self.levels.clear();
+        self.spans = [None; 2];
+        self.holdings.clear();
+    }
+
+    fn note_level(&mut self, side: Side, price: Ticks, before: Lots, now: Lots) {
+        let noted = match &mut self.spans[side as usize] {
+            // a sweep goes on to new prices, so most need no search
+            Some((low, high)) if (*low..=*high).contains(&price) => {
+                let same = |note: &&mut LevelNote| note.side == side && note.price == price;
+                self.levels.iter_mut().rev().find(same)
+            }
+            Some((low, high)) => {
+                (*low, *high) = ((*low).min(price), (*high).max(price));
+                None
+            }
+            span => {
+                *span = Some((price, price));
+                None
+            }
+        };
+        match noted {
+            Some(note) => note.now = now,
+            None => self.levels.push(LevelNote { side, price, before, now }),
+        }
+    }
+}
+
+pub(crate) struct Desk<'a> {
+    pub seq: Seq,
+    pub now: Micros,
+    /// The symbol's place in the shard.
+    pub at: u16,
+    pub symbol: &'a mut Symbol,
+    pub quotes: &'a [Quote],
+    pub accounts: &'a mut Accounts,
+    pub clients: &'a mut ClientIds,
+    pub changes: &'a mut Changes,
+    /// Fees the shard has taken, less rebates.
+    pub fees: &'a mut i128,
+}
+
+/// What is left of an order when it ends.
+pub(crate) struct Ended {
+    pub order: protocol::OrderId,
+    pub account: protocol::AccountId,
+    pub side: Side,
+    pub qty: Lots,
+    pub cum_qty: Lots,
+    pub cum_quote: i64,
+}
+
+impl Desk<'_> {
+    pub fn quote(&self) -> &Quote {
+        &self.quotes[usize::from(self.at)]
+    }
+
+    /// Tells what has changed: levels in the order of their first change, then reservations.
+    pub fn settle<S: Sink>(&mut self, out: &mut Output<'_, S>) {
+        let symbol = self.symbol.spec.symbol;
+        for note in self.changes.levels.iter().filter(|note| note.before != note.now) {
+            let update = self.symbol.book.next_update();
+            let (side, price, qty) = (note.side, note.price, note.now);
+            out.emit(&Level { symbol, side, _pad: [0; 5], price, qty, update });
+        }
+        for (at, before) in &self.changes.holdings {
+            let holding = self.accounts.holding(*at);
+            let sums = holding.exposure.reserved;
+            if sums == *before {
+                continue;
+            }
+            out.emit(&ReservedEvent {
+                account: self.accounts.account(holding.account).id,
+                symbol,
+                _pad: [0; 2],
+                buy: cash(sums.buy),
+                sell: cash(sums.sell),
+                loss: cash(sums.loss),
+                fee: cash(sums.fee),
+            });
+        }
+        self.changes.clear();
+    }
+
+    pub fn level_changed(&mut self, side: Side, price: Ticks, now: Lots, by: Lots) {
+        self.symbol.resting += by;
+        self.changes.note_level(side, price, now - by, now);
+    }
+
+    /// Replaces a part of a holding's reservations.
+    pub fn reserve(&mut self, at: HoldingAt, take: &Reservation, put: &Reservation) {
+        let holding = self.accounts.holding_mut(at);
+        if holding.touched != self.seq {
+            holding.touched = self.seq;
+            self.changes.holdings.push((at, holding.exposure.reserved));
+        }
+        holding.exposure.reserved = holding.exposure.reserved.minus(take).plus(put);
+    }
+
+    /// What an order of these terms holds back with `remaining` lots.
+    pub fn reservation(&self, terms: &Terms, side: Side, remaining: Lots) -> Reservation {
+        match terms.reduce_only {
+            true => Reservation::default(),
+            false => terms.reserve.reserve(side, remaining, self.quote().mult),
+        }
+    }
+
+    /// Books that an order of a holding has `by` lots more (or less) in the book, of `now` lots.
+    pub fn remaining_changed(&mut self, terms: &Terms, side: Side, now: Lots, by: Lots) {
+        if !terms.reduce_only {
+            let take = self.reservation(terms, side, now - by);
+            let put = self.reservation(terms, side, now);
+            self.reserve(terms.holding, &take, &put);
+        }
+        let orders = &mut self.accounts.holding_mut(terms.holding).orders;
+        orders.lots[side as usize] += by;
+        if terms.reduce_only {
+            orders.reducing_lots += by;
+        }
+    }
+
+    /// Adds a resting order to its holding's list.
+    pub fn link(&mut self, slot: Slot) {
+        let terms = self.symbol.book.order(slot).data;
+        let orders = &mut self.accounts.holding_mut(terms.holding).orders;
+        let last = orders.last.replace(slot);
+        match last {
+            Some(last) => self.symbol.book.order_mut(last).data.next = Some(slot),
+            None => orders.first = Some(slot),
+        }
+        orders.count += 1;
+        orders.reducing += u32::from(terms.reduce_only);
+        let added = &mut self.symbol.book.order_mut(slot).data;
+        (added.prev, added.next) = (last, None);
+        self.accounts.resting += 1;
+    }
+
+    /// Takes an order that has left the book out of its holding's list and frees its client id.
+    pub fn unlink(&mut self, terms: &Terms) {
+        let orders = &mut self.accounts.holding_mut(terms.holding).orders;
+        match terms.prev {
+            Some(prev) => self.symbol.book.order_mut(prev).data.next = terms.next,
+            None => orders.first = terms.next,
+        }
+        match terms.next {
+            Some(next) => self.symbol.book.order_mut(next).data.prev = terms.prev,
+            None => orders.last = terms.prev,
+        }
+        orders.count -= 1;
+        orders.reducing -= u32::from(terms.reduce_only);
+        self.accounts.resting -= 1;
+        self.clients.remove(terms.client);
+    }
+
+    /// Takes a resting order out of the book and tells why.
+    pub fn close<S: Sink>(
+        &mut self,
+        slot: Slot,
+        status: OrderStatus,
+        reason: CloseReason,
+        out: &mut Output<'_, S>,
+    ) {
+        let removed = self.symbol.book.remove(slot);
+        let (order, level_qty): (Order<Terms>, Lots) = (*removed.order, removed.level_qty);
+        let lots = order.remaining();
+        self.level_changed(order.side(), order.price(), level_qty, -lots);
+        self.remaining_changed(&order.data, order.side(), 0, -lots);
+        self.unlink(&order.data);
+        self.tell_closed(&Ended::of(&order), status, reason, out);
+    }
+
+    pub fn tell_closed<S: Sink>(
+        &self,
+        ended: &Ended,
+        status: OrderStatus,
+        reason: CloseReason,
+        out: &mut Output<'_, S>,
+    ) {
+        out.emit(&OrderClosed {
+            order: ended.order,
+            account: ended.account,
+            symbol: self.symbol.spec.symbol,
+            side: ended.side,
+            status,
+            reason,
+            _pad: [0; 7],
+            qty: ended.qty,
+            cum_qty: ended.cum_qty,
+            cum_quote: ended.cum_quote,
+        });
+    }
+}
+
+impl Ended {
+    pub fn of(order: &Order<Terms>) -> Self {
+        Self {
+            order: order.id(),
+            account: order.account(),
+            side: order.side(),
+            qty: order.qty(),
+            cum_qty: order.cum_qty(),
+            cum_quote: order.data.cum_quote,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The engine as its node drives it: frames in, events out, each command once.
+
+use alloc::boxed::Box;
+
+use protocol::{
+    Command, CommandKind, Envelope, FrameHeader, Micros, OrderId, Reject, Seq, SessionId, ShardId,
+    command::{Genesis, Open},
+    event::{Outcome, SessionOpened},
+    limits::{EVENTS_PER_COMMAND_MAX, SHARDS_MAX},
+};
+
+use crate::{
+    hash::Digest,
+    ledger::Ledger,
+    output::{Output, Sink},
+    sessions::Sessions,
+    shard::Shard,
+    verdict::{Refusal, Verdict, require},
+};
+
+/// What an engine makes room for before it starts; beyond it, it grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    pub accounts: usize,
+    /// Resting orders of a symbol.
+    pub orders: usize,
+}
+
+/// A shard's state, advanced frame by frame.
+pub struct Engine {
+    capacity: Capacity,
+    last_seq: Seq,
+    last_ts: Micros,
+    sessions: Sessions,
+    role: Role,
+}
+
+/// Whose state it is; the first frame says.
+enum Role {
+    Unborn,
+    Ledger(Genesis, Box<Ledger>),
+    Trading(Genesis, Box<Shard>),
+}
+
+/// What a frame tells besides its command.
+pub(crate) struct Frame {
+    pub seq: Seq,
+    pub now: Micros,
+    pub session: SessionId,
+    pub number: u64,
+    pub last_try: bool,
+}
+
+impl Engine {
+    pub fn new(capacity: Capacity) -> Self {
+        let sessions = Sessions::new();
+        Self { capacity, last_seq: 0, last_ts: 0, sessions, role: Role::Unborn }
+    }
+
+    /// Applies one frame: emits at least one event, and the last, only the last, is an
+    /// [`Outcome`].
+    ///
+    /// Any payload is safe: what is no command is refused and changes nothing. The header is the
+    /// node's own: frames come in order and time never goes back, else this panics.
+    pub fn apply<S: Sink>(&mut self, header: &FrameHeader, payload: &[u8], out: &mut S) {
+        assert_eq!(header.seq, self.last_seq + 1, "frames are applied in order");
+        assert!(header.ts >= self.last_ts, "time never goes back in a log");
+        (self.last_seq, self.last_ts) = (header.seq, header.ts);
+        let mut out = Output::new(out);
+        let (mut session, mut number) = (SessionId::NONE, 0);
+        let verdict = match Command::decode(header.kind, payload) {
+            Err(_) => Err(Reject::Malformed.into()),
+            Ok((envelope, command)) => {
+                if needs_session(command.kind()) {
+                    (session, number) = (envelope.session, envelope.number);
+                }
+                self.decide(header, &envelope, &command, &mut out)
+            }
+        };
+        let (order, Refusal { reject, amount }) = match verdict {
+            Ok(order) => (order, Reject::None.into()),
+            Err(refusal) => (OrderId::NONE, refusal),
+        };
+        let command = header.kind;
+        out.emit(&Outcome { session, number, order, amount, reject, command, _pad: 0 });
+        assert!(out.events() <= EVENTS_PER_COMMAND_MAX, "a frame's events are bounded");
+    }
+
+    /// A digest of all that decides what later frames do; not for the hot path.
+    pub fn state_hash(&self) -> u64 {
+        let mut digest = Digest::new();
+        digest.add(self.last_seq).add(self.last_ts);
+        self.sessions.digest(&mut digest);
+        match &self.role {
+            Role::Unborn => {}
+            Role::Ledger(genesis, ledger) => {
+                digest_genesis(genesis, &mut digest);
+                ledger.digest(&mut digest);
+            }
+            Role::Trading(genesis, shard) => {
+                digest_genesis(genesis, &mut digest);
+                shard.digest(&mut digest);
+            }
+        }
+        digest.finish()
+    }
+
+    /// The last frame applied; 0 before the first.
+    pub const fn last_seq(&self) -> Seq {
+        self.last_seq
+    }
+
+    /// The log time from which on a tick has work to do.
+    pub fn wake_at(&self) -> Option<Micros> {
+        match &self.role {
+            Role::Unborn | Role::Trading(..) => None,
+            Role::Ledger(_, ledger) => ledger.wake_at(),
+        }
+    }
+
+    /// Link messages that the other end has not acknowledged, each link's oldest first: (peer,
+    /// its place in the link's stream, the command to send there). A node that restarts sends
+    /// them again.
+    pub fn outbox(&self) -> impl Iterator<Item = (ShardId, u64, Command)> + '_ {
+        let (ledger, shard) = match &self.role {
+            Role::Unborn => (None, None),
+            Role::Ledger(_, ledger) => (Some(ledger.outbox()), None),
+            Role::Trading(_, shard) => (None, Some(shard.outbox())),
+        };
+        ledger.into_iter().flatten().chain(shard.into_iter().flatten())
+    }
+
+    fn decide<S: Sink>(
+        &mut self,
+        header: &FrameHeader,
+        envelope: &Envelope,
+        command: &Command,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        let frame = Frame {
+            seq: header.seq,
+            now: header.ts,
+            session: envelope.session,
+            number: envelope.number,
+            last_try: envelope.last_try != 0,
+        };
+        match command {
+            Command::Genesis(genesis) => return self.begin(genesis),
+            Command::Open(open) => return self.open(header.seq, open, out),
+            _ if !needs_session(command.kind()) => return self.dispatch(&frame, command, out),
+            _ => {}
+        }
+        self.sessions.check(envelope)?;
+        let expired = envelope.expires_at != 0 && envelope.expires_at < header.ts;
+        let verdict = match expired {
+            true => Err(Reject::Expired.into()),
+            false => self.dispatch(&frame, command, out),
+        };
+        let short = verdict.is_err_and(|refusal| refusal.reject == Reject::NeedMargin);
+        if !short || !self.sessions.keeps_number_without_margin(envelope.session) {
+            self.sessions.advance(envelope, header.seq);
+        }
+        verdict
+    }
+
+    fn dispatch<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        command: &Command,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        match &mut self.role {
+            Role::Unborn => Err(Reject::WrongShard.into()),
+            Role::Ledger(_, ledger) => ledger.apply(frame, command, out),
+            Role::Trading(_, shard) => shard.apply(frame, command, out),
+        }
+    }
+
+    fn begin(&mut self, genesis: &Genesis) -> Verdict {
+        require(matches!(self.role, Role::Unborn), Reject::Unsupported)?;
+        let within = genesis.shard.0 < genesis.shards && usize::from(genesis.shards) <= SHARDS_MAX;
+        require(within, Reject::Malformed)?;
+        self.role = match genesis.shard {
+            ShardId::LEDGER => {
+                Role::Ledger(*genesis, Box::new(Ledger::new(genesis, &self.capacity)))
+            }
+            _ => Role::Trading(*genesis, Box::new(Shard::new(genesis, &self.capacity))),
+        };
+        Ok(OrderId::NONE)
+    }
+
+    fn open<S: Sink>(&mut self, seq: Seq, open: &Open, out: &mut Output<'_, S>) -> Verdict {
+        require(!matches!(self.role, Role::Unborn), Reject::WrongShard)?;
+        let session = self.sessions.open(seq, open)?;
+        let Open { nonce, kind, name, .. } = *open;
+        out.emit(&SessionOpened { session, nonce, kind, _pad: [0; 7], name });
+        Ok(OrderId::NONE)
+    }
+}
+
+/// True for what speakers send; links, ticks and openings count for themselves.
+const fn needs_session(kind: CommandKind) -> bool {
+    !kind.is_link() && !matches!(kind, CommandKind::Open | CommandKind::Tick | CommandKind::Genesis)
+}
+
+fn digest_genesis(genesis: &Genesis, into: &mut Digest) {
+    into.add(genesis.cluster).add(genesis.shard.0).add(genesis.shards);
+    into.add_bytes(&genesis.secret);
+}

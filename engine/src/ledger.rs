@@ -1,0 +1,326 @@
+//! The ledger, shard 0: whose money is free and whose is lent to which shard.
+//!
+//! Gateways ask it to lend. What is free goes at once; when it does not suffice, the other shards
+//! are asked for what they can spare, and after a bounded time the answer is what has come back.
+
+use alloc::{vec, vec::Vec};
+
+use protocol::{
+    AccountId, Cash, Micros, OrderId, Reject, Seq, SessionId, ShardId,
+    command::{Command, Deposit, Genesis, Lend, LinkAck, Return},
+    event::{CashChanged, GrantIssued, LendSettled, LinkAcked, LinkApplied, RecallIssued},
+    limits::{CASH_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US, SHARDS_MAX},
+    order::CashReason,
+};
+
+use crate::{
+    accounts::Accounts,
+    engine::{Capacity, Frame},
+    hash::Digest,
+    limits::{DEPOSITS_MAX, LENDS_PER_TICK_MAX},
+    links::{Link, Message},
+    output::{Output, Sink},
+    verdict::{Verdict, require},
+};
+
+/// A lend brings at least this part of what is free, so that the next order need not ask again.
+const LEND_SHARE: Cash = 4;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Wallet {
+    account: AccountId,
+    free: Cash,
+    /// The last deposit's number.
+    transfer: u64,
+    /// Net, by shard: what was granted less what came back, which profits can make negative.
+    lent: [Cash; SHARDS_MAX],
+    /// Shards, as bits, that were ever granted anything: where money of the account may be.
+    shards: u16,
+}
+
+const _: () = assert!(SHARDS_MAX <= u16::BITS as usize);
+
+/// A lend that waits for what shards give back.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    lend: Seq,
+    session: SessionId,
+    number: u64,
+    account: AccountId,
+    shard: ShardId,
+    amount: Cash,
+    deadline: Micros,
+    /// Shards, as bits, that have not answered.
+    awaited: u16,
+}
+
+pub(crate) struct Ledger {
+    shards: u8,
+    /// By account id: the wallet's place + 1; 0: unknown.
+    index: Vec<u32>,
+    wallets: Vec<Wallet>,
+    links: Vec<Link>,
+    /// By the seq of the lend, which is the order of the deadlines too.
+    pending: Vec<Pending>,
+    deposits: i128,
+}
+
+impl Ledger {
+    pub fn new(genesis: &Genesis, capacity: &Capacity) -> Self {
+        Self {
+            shards: genesis.shards,
+            index: vec![0; capacity.accounts + 1],
+            wallets: Vec::with_capacity(capacity.accounts),
+            links: (0..genesis.shards).map(|_| Link::new()).collect(),
+            pending: Vec::with_capacity(PENDING_LENDS_MAX),
+            deposits: 0,
+        }
+    }
+
+    pub fn apply<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        command: &Command,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        match command {
+            Command::Deposit(deposit) => self.deposit(deposit, out),
+            Command::Lend(lend) => self.lend(frame, lend, out),
+            Command::Return(back) => self.take_back(back, out),
+            Command::LinkAck(ack) => self.acked(ack, out),
+            Command::Tick(_) => {
+                self.tick(frame.now, out);
+                Ok(OrderId::NONE)
+            }
+            Command::Place(_)
+            | Command::TestPlace(_)
+            | Command::Amend(_)
+            | Command::Cancel(_)
+            | Command::CancelAll(_)
+            | Command::SetLeverage(_)
+            | Command::SetFees(_)
+            | Command::ListSymbol(_)
+            | Command::SetBrackets(_)
+            | Command::SetSymbolState(_)
+            | Command::IndexPrices(_)
+            | Command::Grant(_)
+            | Command::Recall(_) => Err(Reject::WrongShard.into()),
+            Command::Open(_) | Command::Genesis(_) => Err(Reject::Unsupported.into()),
+        }
+    }
+
+    /// When the first lend's patience ends.
+    pub fn wake_at(&self) -> Option<Micros> {
+        self.pending.first().map(|pending| pending.deadline)
+    }
+
+    /// Messages the shards have not acknowledged.
+    pub fn outbox(&self) -> impl Iterator<Item = (ShardId, u64, Command)> + '_ {
+        (0..).zip(&self.links).flat_map(|(shard, link)| {
+            link.outbox(ShardId::LEDGER).map(move |(n, command)| (ShardId(shard), n, command))
+        })
+    }
+
+    pub fn digest(&self, into: &mut Digest) {
+        into.add(self.deposits).add_len(self.wallets.len());
+        for place in self.index.iter().filter_map(|place| place.checked_sub(1)) {
+            let wallet = &self.wallets[place as usize];
+            into.add(wallet.account.0).add(wallet.free).add(wallet.transfer).add(wallet.shards);
+            wallet.lent.iter().for_each(|lent| {
+                into.add(*lent);
+            });
+        }
+        self.links.iter().for_each(|link| link.digest(into));
+        into.add_len(self.pending.len());
+        for pending in &self.pending {
+            into.add(pending.lend).add(pending.session.0).add(pending.number);
+            into.add(pending.account.0).add(pending.shard.0).add(pending.amount);
+            into.add(pending.deadline).add(pending.awaited);
+        }
+    }
+
+    fn deposit<S: Sink>(&mut self, deposit: &Deposit, out: &mut Output<'_, S>) -> Verdict {
+        require(Accounts::is_id(deposit.account), Reject::UnknownAccount)?;
+        require((1..=CASH_MAX).contains(&deposit.amount), Reject::AmountInvalid)?;
+        let known = self.find(deposit.account).map(|at| self.wallets[at]);
+        let (last, free) = known.map_or((0, 0), |wallet| (wallet.transfer, wallet.free));
+        require(deposit.transfer > last, Reject::TransferDuplicate)?;
+        let deposits = self.deposits + i128::from(deposit.amount);
+        let bounded = free <= CASH_MAX - deposit.amount && deposits <= DEPOSITS_MAX;
+        require(bounded, Reject::AmountInvalid)?;
+        self.deposits = deposits;
+        let at = self.open(deposit.account);
+        self.wallets[at].transfer = deposit.transfer;
+        self.move_free(at, CashReason::Deposit, ShardId::LEDGER, deposit.amount, out);
+        Ok(OrderId::NONE)
+    }
+
+    fn lend<S: Sink>(&mut self, frame: &Frame, lend: &Lend, out: &mut Output<'_, S>) -> Verdict {
+        let Lend { account, shard, amount, .. } = *lend;
+        let trades = shard != ShardId::LEDGER && shard.0 < self.shards;
+        require(trades, Reject::WrongShard)?;
+        require((1..=CASH_MAX).contains(&amount), Reject::AmountInvalid)?;
+        let at = self.find(account).ok_or(Reject::UnknownAccount)?;
+        let pending = Pending {
+            lend: frame.seq,
+            session: frame.session,
+            number: frame.number,
+            account,
+            shard,
+            amount,
+            deadline: frame.now + RECALL_WAIT_US,
+            awaited: 0,
+        };
+        if self.wallets[at].free >= amount {
+            require(self.links[usize::from(shard.0)].has_room(), Reject::LedgerBusy)?;
+            self.answer(&pending, out);
+            return Ok(OrderId::NONE);
+        }
+        require(self.pending.len() < PENDING_LENDS_MAX, Reject::LedgerBusy)?;
+        let awaited = self.recall(at, &pending, out);
+        if awaited == 0 {
+            self.answer(&pending, out);
+        } else {
+            self.pending.push(Pending { awaited, ..pending });
+        }
+        Ok(OrderId::NONE)
+    }
+
+    /// Asks each other shard where the account may have money for what is lacking; returns the
+    /// shards asked.
+    fn recall<S: Sink>(&mut self, at: usize, pending: &Pending, out: &mut Output<'_, S>) -> u16 {
+        let wallet = &self.wallets[at];
+        // free may be negative; what is lacking stays within what a message may ask for
+        let amount = (i128::from(pending.amount) - i128::from(wallet.free)).min(CASH_MAX.into());
+        let amount = amount as Cash;
+        let mut asked = 0;
+        for shard in 1..self.shards {
+            let link = &mut self.links[usize::from(shard)];
+            let elsewhere = wallet.shards & 1 << shard != 0 && shard != pending.shard.0;
+            if !elsewhere || !link.has_room() {
+                continue;
+            }
+            let (account, lend) = (pending.account, pending.lend);
+            let link_seq = link.send(Message::Recall { lend }, account, amount);
+            let to = ShardId(shard);
+            out.emit(&RecallIssued { link_seq, account, to, _pad: [0; 3], amount, lend });
+            asked |= 1 << shard;
+        }
+        asked
+    }
+
+    /// Answers a lend: with a grant when enough is free now, else with nothing.
+    fn answer<S: Sink>(&mut self, lend: &Pending, out: &mut Output<'_, S>) {
+        let Pending { account, shard, .. } = *lend;
+        let to = usize::from(shard.0);
+        let at = self.find(account).unwrap_or_else(|| panic!("{account:?} had a wallet"));
+        let free = self.wallets[at].free;
+        let (mut granted, mut link_seq) = (0, 0);
+        if free >= lend.amount && self.links[to].has_room() {
+            granted = lend.amount.max(free / LEND_SHARE);
+            self.wallets[at].lent[to] += granted;
+            self.wallets[at].shards |= 1 << shard.0;
+            self.move_free(at, CashReason::GrantIssued, shard, -granted, out);
+            link_seq = self.links[to].send(Message::Grant, account, granted);
+            out.emit(&GrantIssued { link_seq, account, to: shard, _pad: [0; 3], amount: granted });
+        }
+        out.emit(&LendSettled {
+            session: lend.session,
+            number: lend.number,
+            lend: lend.lend,
+            account,
+            shard,
+            _pad: [0; 3],
+            granted,
+            link_seq,
+        });
+    }
+
+    /// Takes what a shard gave back, and answers the lend it was for when that is decided.
+    fn take_back<S: Sink>(&mut self, back: &Return, out: &mut Output<'_, S>) -> Verdict {
+        let Return { account, from, amount, lend, link_seq, .. } = *back;
+        let link = usize::from(from.0);
+        let sane = (1..self.shards).contains(&from.0) && (0..=CASH_MAX).contains(&amount);
+        let wallet = self.find(account).filter(|_| sane).ok_or(Reject::Malformed)?;
+        let next = self.links[link].check_next(link_seq);
+        if next.is_ok() {
+            self.links[link].advance();
+        }
+        let applied = self.links[link].applied();
+        out.emit(&LinkApplied { peer: from, _pad: [0; 7], link_seq: applied });
+        next?;
+        if amount > 0 {
+            self.wallets[wallet].lent[link] -= amount;
+            self.move_free(wallet, CashReason::ReturnTaken, from, amount, out);
+        }
+        let Ok(place) = self.pending.binary_search_by_key(&lend, |pending| pending.lend) else {
+            return Ok(OrderId::NONE);
+        };
+        let pending = &mut self.pending[place];
+        pending.awaited &= !(1 << from.0);
+        let decided = pending.awaited == 0 || self.wallets[wallet].free >= pending.amount;
+        if decided && pending.account == account {
+            let pending = self.pending.remove(place);
+            self.answer(&pending, out);
+        }
+        Ok(OrderId::NONE)
+    }
+
+    /// Answers lends whose patience has ended, a bounded number at once.
+    fn tick<S: Sink>(&mut self, now: Micros, out: &mut Output<'_, S>) {
+        let over = self.pending.iter().take_while(|pending| pending.deadline <= now).count();
+        let over = over.min(LENDS_PER_TICK_MAX);
+        for place in 0..over {
+            let pending = self.pending[place];
+            self.answer(&pending, out);
+        }
+        self.pending.drain(..over);
+    }
+
+    fn acked<S: Sink>(&mut self, ack: &LinkAck, out: &mut Output<'_, S>) -> Verdict {
+        let peer = ack.peer;
+        require((1..self.shards).contains(&peer.0), Reject::Malformed)?;
+        let link = &mut self.links[usize::from(peer.0)];
+        link.ack(ack.link_seq)?;
+        out.emit(&LinkAcked { peer, _pad: [0; 7], link_seq: link.acked() });
+        Ok(OrderId::NONE)
+    }
+
+    fn move_free<S: Sink>(
+        &mut self,
+        at: usize,
+        reason: CashReason,
+        shard: ShardId,
+        delta: Cash,
+        out: &mut Output<'_, S>,
+    ) {
+        let wallet = &mut self.wallets[at];
+        wallet.free = rules::money::cash(i128::from(wallet.free) + i128::from(delta));
+        out.emit(&CashChanged {
+            account: wallet.account,
+            reason,
+            shard,
+            _pad: [0; 2],
+            cash: wallet.free,
+            delta,
+            lent: wallet.lent[usize::from(shard.0)],
+        });
+    }
+
+    fn find(&self, id: AccountId) -> Option<usize> {
+        let place = self.index.get(id.0 as usize)?.checked_sub(1)?;
+        Some(place as usize)
+    }
+
+    fn open(&mut self, id: AccountId) -> usize {
+        if let Some(at) = self.find(id) {
+            return at;
+        }
+        if self.index.len() <= id.0 as usize {
+            self.index.resize((id.0 as usize + 1).next_power_of_two(), 0);
+        }
+        self.wallets.push(Wallet { account: id, ..Wallet::default() });
+        self.index[id.0 as usize] = self.wallets.len() as u32;
+        self.wallets.len() - 1
+    }
+}

@@ -1,0 +1,28 @@
+//! Bounds of the engine that nobody else must know.
+
+use protocol::limits::{
+    ACCOUNTS_MAX, EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX, PENDING_LENDS_MAX,
+};
+
+/// Amendments that one order may see.
+pub const AMENDS_MAX: u32 = 10_000;
+/// What a ledger holds in all, in units of 1e-8, so that no wallet can outgrow an i64.
+pub const DEPOSITS_MAX: i128 = 1 << 62;
+/// A GTD order lives at least this long.
+pub const GOOD_TILL_MIN_US: u64 = 600_000_000;
+/// The last date a GTD order may name.
+pub const GOOD_TILL_MAX_US: u64 = 253_402_300_799_000_000;
+/// Lends that one tick of the ledger settles.
+pub const LENDS_PER_TICK_MAX: usize = 1_024;
+/// Events that may follow the last step of a match: clipped reduce-only orders of maker and taker
+/// with their levels, what becomes of the taker, and the outcome.
+pub const EVENTS_RESERVE: usize = 6 * OPEN_ORDERS_MAX as usize + 16;
+
+// A step of a match makes at most a trade or a close, a level and a reservation.
+const _: () = assert!(3 * FILLS_MAX as usize + EVENTS_RESERVE <= EVENTS_PER_COMMAND_MAX);
+// Cancelling all of an account's orders: a close and a level each.
+const _: () = assert!(2 * OPEN_ORDERS_MAX as usize + 2 <= EVENTS_PER_COMMAND_MAX);
+// A settled lend: cash, grant, answer.
+const _: () = assert!(3 * LENDS_PER_TICK_MAX < EVENTS_PER_COMMAND_MAX);
+const _: () = assert!(LENDS_PER_TICK_MAX <= PENDING_LENDS_MAX);
+const _: () = assert!(ACCOUNTS_MAX < u32::MAX as usize);

@@ -1,0 +1,128 @@
+//! Links between the ledger and the trading shards: numbered messages each way, sent until the
+//! other end has applied them, and applied once.
+
+use alloc::collections::VecDeque;
+
+use protocol::{
+    AccountId, Cash, Command, Reject, Seq, ShardId,
+    command::{Grant, Recall, Return},
+    limits::LINK_WINDOW_MAX,
+};
+
+use crate::{
+    hash::Digest,
+    verdict::{Refusal, require},
+};
+
+/// Messages a link has room for before it allocates.
+const OUTBOX_WARM: usize = 1_024;
+
+/// What can be said over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Grant,
+    Recall { lend: Seq },
+    Return { lend: Seq },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unacked {
+    message: Message,
+    account: AccountId,
+    amount: Cash,
+}
+
+/// One shard's end of a link.
+#[derive(Default)]
+pub(crate) struct Link {
+    /// The last message of the other end that was applied here.
+    applied: u64,
+    /// The last of ours that was applied there.
+    acked: u64,
+    unacked: VecDeque<Unacked>,
+}
+
+impl Link {
+    pub fn new() -> Self {
+        Self { unacked: VecDeque::with_capacity(OUTBOX_WARM), ..Self::default() }
+    }
+
+    pub const fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    pub const fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// Passes the next message of the other end and no other.
+    pub fn check_next(&self, link_seq: u64) -> Result<(), Refusal> {
+        require(link_seq > self.applied, Reject::Duplicate)?;
+        if link_seq - self.applied == 1 {
+            return Ok(());
+        }
+        let amount = i64::try_from(self.applied).unwrap_or(i64::MAX);
+        Err(Refusal { reject: Reject::SessionGap, amount })
+    }
+
+    /// Counts a message as applied.
+    pub fn advance(&mut self) {
+        self.applied += 1;
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.unacked.len() < LINK_WINDOW_MAX
+    }
+
+    /// Keeps a message until it is acknowledged; returns its place in the stream.
+    pub fn send(&mut self, message: Message, account: AccountId, amount: Cash) -> u64 {
+        assert!(self.has_room(), "room is asked for first");
+        self.unacked.push_back(Unacked { message, account, amount });
+        self.acked + self.unacked.len() as u64
+    }
+
+    /// The other end has applied all up to `link_seq`.
+    pub fn ack(&mut self, link_seq: u64) -> Result<(), Reject> {
+        let sent = self.acked + self.unacked.len() as u64;
+        require(link_seq <= sent, Reject::Malformed)?;
+        while self.acked < link_seq {
+            self.unacked.pop_front();
+            self.acked += 1;
+        }
+        Ok(())
+    }
+
+    /// What the other end has not acknowledged, oldest first. `me` is this end's shard.
+    pub fn outbox(&self, me: ShardId) -> impl Iterator<Item = (u64, Command)> + '_ {
+        let numbers = self.acked + 1..;
+        numbers.zip(&self.unacked).map(move |(n, message)| (n, message.command(n, me)))
+    }
+
+    pub fn digest(&self, into: &mut Digest) {
+        into.add(self.applied).add(self.acked).add_len(self.unacked.len());
+        for unacked in &self.unacked {
+            let (kind, lend) = match unacked.message {
+                Message::Grant => (0u8, 0),
+                Message::Recall { lend } => (1, lend),
+                Message::Return { lend } => (2, lend),
+            };
+            into.add(kind).add(lend).add(unacked.account.0).add(unacked.amount);
+        }
+    }
+}
+
+impl Unacked {
+    fn command(&self, link_seq: u64, me: ShardId) -> Command {
+        let Self { message, account, amount } = *self;
+        match message {
+            Message::Grant => Command::Grant(Grant { link_seq, account, _pad: 0, amount }),
+            Message::Recall { lend } => {
+                Command::Recall(Recall { link_seq, account, _pad: 0, amount, lend })
+            }
+            Message::Return { lend } => {
+                let (from, _pad) = (me, [0; 3]);
+                Command::Return(Return { link_seq, account, from, _pad, amount, lend })
+            }
+        }
+    }
+}

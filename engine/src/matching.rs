@@ -1,0 +1,249 @@
+//! Matching: the loop that meets makers, and the dry run that foresees it.
+
+use alloc::vec::Vec;
+
+use protocol::{
+    AccountId, Lots, OrderId, Rate, Ticks,
+    event::{Fill, Trade},
+    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX},
+    order::{CloseReason, OrderStatus, PositionSide, SelfTradePrevention, Side},
+};
+use rules::{
+    fees,
+    money::{cash, value},
+};
+
+use crate::{
+    accounts::HoldingAt,
+    book::{Order, Slot},
+    desk::Desk,
+    limits::EVENTS_RESERVE,
+    output::{Output, Sink},
+    symbols::Terms,
+};
+
+/// An order on its way through the book.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taker {
+    pub order: OrderId,
+    pub account: AccountId,
+    pub side: Side,
+    /// The worst price it trades at.
+    pub limit: Ticks,
+    pub remaining: Lots,
+    pub cum_qty: Lots,
+    pub terms: Terms,
+}
+
+/// Why a match ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// All is filled, or no maker within the limit is left.
+    Done,
+    /// It met its owner's order and has to go.
+    SelfTrade,
+    /// One command may not cause more.
+    FillsMax,
+}
+
+/// What a match would do now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    pub lots: Lots,
+    /// The worst price it would trade at.
+    pub worst: Option<Ticks>,
+    /// Makers met: traded with or expired.
+    met: usize,
+    /// Reduce-only orders of those makers, which their fills may clip.
+    reducing: usize,
+}
+
+impl Outlook {
+    /// The match fits into one command's events: to each maker a trade or a close, a clipped
+    /// order, a level and a reservation; to each clipped order a close and a level.
+    pub const fn fits(&self) -> bool {
+        1 + 4 * self.met + 2 * self.reducing <= EVENTS_PER_COMMAND_MAX - EVENTS_RESERVE
+    }
+}
+
+/// Lots that makers with reduce-only orders have left to close, as a dry run goes on.
+pub(crate) type LeftToClose = Vec<(HoldingAt, Lots)>;
+
+impl Desk<'_> {
+    /// Trades with what rests within the taker's limit.
+    pub fn run<S: Sink>(&mut self, taker: &mut Taker, out: &mut Output<'_, S>) -> Stop {
+        let mut met = 0;
+        while taker.remaining > 0 {
+            let Some(slot) = self.symbol.book.maker(taker.side.opposite(), taker.limit) else {
+                break;
+            };
+            let made = out.events() + self.changes.len();
+            if met == FILLS_MAX || made > EVENTS_PER_COMMAND_MAX - EVENTS_RESERVE {
+                return Stop::FillsMax;
+            }
+            met += 1;
+            let maker = self.symbol.book.order(slot);
+            if maker.data.is_over(self.now) {
+                self.close(slot, OrderStatus::Expired, CloseReason::GoodTillDate, out);
+            } else if maker.account() != taker.account {
+                self.trade(taker, slot, out);
+            } else {
+                let mode = taker.terms.self_trade;
+                if mode != SelfTradePrevention::ExpireTaker {
+                    self.close(slot, OrderStatus::ExpiredInMatch, CloseReason::SelfTrade, out);
+                }
+                if mode != SelfTradePrevention::ExpireMaker {
+                    return Stop::SelfTrade;
+                }
+            }
+        }
+        Stop::Done
+    }
+
+    /// What [`Self::run`] would do with an order, changing nothing.
+    pub fn dry_run(
+        &self,
+        account: AccountId,
+        side: Side,
+        limit: Ticks,
+        qty: Lots,
+        self_trade: SelfTradePrevention,
+        left_to_close: &mut LeftToClose,
+    ) -> Outlook {
+        left_to_close.clear();
+        let mut outlook = Outlook::default();
+        for (_, maker) in self.symbol.book.makers(side.opposite()) {
+            let within = match side {
+                Side::Buy => maker.price() <= limit,
+                Side::Sell => maker.price() >= limit,
+            };
+            if !within || outlook.lots == qty || outlook.met == FILLS_MAX as usize {
+                break;
+            }
+            if maker.data.is_over(self.now) {
+                outlook.met += 1;
+            } else if maker.account() != account {
+                self.foresee(&mut outlook, maker, qty, left_to_close);
+            } else if self_trade == SelfTradePrevention::ExpireMaker {
+                outlook.met += 1;
+            } else {
+                break;
+            }
+        }
+        outlook
+    }
+
+    fn foresee(
+        &self,
+        outlook: &mut Outlook,
+        maker: &Order<Terms>,
+        qty: Lots,
+        left_to_close: &mut LeftToClose,
+    ) {
+        let at = maker.data.holding;
+        let holding = self.accounts.holding(at);
+        let mut lots = maker.remaining().min(qty - outlook.lots);
+        if holding.orders.reducing > 0 {
+            let known = left_to_close.iter().position(|(of, _)| *of == at);
+            let known = known.unwrap_or_else(|| {
+                let sign = maker.side().sign();
+                left_to_close.push((at, holding.exposure.position.closable(sign)));
+                outlook.reducing += holding.orders.reducing as usize;
+                left_to_close.len() - 1
+            });
+            let left = &mut left_to_close[known].1;
+            if maker.data.reduce_only {
+                lots = lots.min(*left);
+            }
+            *left = (*left - lots).max(0);
+        }
+        if lots == 0 {
+            // by then it has been clipped away
+            return;
+        }
+        outlook.met += 1;
+        outlook.lots += lots;
+        outlook.worst = Some(maker.price());
+    }
+
+    fn trade<S: Sink>(&mut self, taker: &mut Taker, slot: Slot, out: &mut Output<'_, S>) {
+        let (mult, quote_fees) = (self.quote().mult, self.quote().fees);
+        let lots = taker.remaining.min(self.symbol.book.order(slot).remaining());
+        let trade = self.symbol.book.next_trade_id();
+        let filled = self.symbol.book.fill(slot, lots);
+        let price = filled.order.price();
+        let quoted = cash(value(price, lots, mult));
+        filled.order.data.cum_quote += quoted;
+        let (maker, level_qty) = (*filled.order, filled.level_qty);
+        self.level_changed(maker.side(), price, level_qty, -lots);
+        self.remaining_changed(&maker.data, maker.side(), maker.remaining(), -lots);
+        if maker.remaining() == 0 {
+            self.unlink(&maker.data);
+        }
+        taker.remaining -= lots;
+        taker.cum_qty += lots;
+        taker.terms.cum_quote += quoted;
+
+        let rates = |at: HoldingAt| self.accounts.holding(at).fees.unwrap_or(quote_fees);
+        let taker_rate = rates(taker.terms.holding).taker;
+        let maker_rate = rates(maker.data.holding).maker;
+        let mut taken = self.book_fill(&taker.terms, taker.side, lots, price, taker_rate);
+        let mut made = self.book_fill(&maker.data, maker.side(), lots, price, maker_rate);
+        (taken.order, made.order) = (taker.order, maker.id());
+        (taken.cum_qty, made.cum_qty) = (taker.cum_qty, maker.cum_qty());
+        (taken.status, made.status) = (status(taker.remaining), status(maker.remaining()));
+        out.emit(&Trade {
+            trade,
+            symbol: self.symbol.spec.symbol,
+            taker_side: taker.side,
+            _pad: [0; 5],
+            price,
+            qty: lots,
+            taker: taken,
+            maker: made,
+        });
+        self.clip(maker.data.holding, out);
+    }
+
+    /// Books one side of a trade: position, profit and fee.
+    fn book_fill(
+        &mut self,
+        terms: &Terms,
+        side: Side,
+        lots: Lots,
+        price: Ticks,
+        rate: Rate,
+    ) -> Fill {
+        let mult = self.quote().mult;
+        let holding = self.accounts.holding_mut(terms.holding);
+        let position = &mut holding.exposure.position;
+        let long_before = position.qty.max(0);
+        let pnl = position.trade(side.sign() * lots, price, mult);
+        let position = *position;
+        self.symbol.open_interest += position.qty.max(0) - long_before;
+        let fee = fees::fee(value(price, lots, mult), rate);
+        *self.fees += fee;
+        let account = holding.account;
+        let account = self.accounts.account_mut(account);
+        account.cash = cash(i128::from(account.cash) + pnl - fee);
+        Fill {
+            order: OrderId::NONE,
+            account: account.id,
+            status: OrderStatus::New,
+            position_side: PositionSide::Both,
+            reduce_only: terms.reduce_only,
+            _pad: 0,
+            cum_qty: 0,
+            cum_quote: terms.cum_quote,
+            fee: cash(fee),
+            pnl: cash(pnl),
+            position: position.qty,
+            entry: cash(position.entry),
+            cash: account.cash,
+        }
+    }
+}
+
+const fn status(remaining: Lots) -> OrderStatus {
+    if remaining == 0 { OrderStatus::Filled } else { OrderStatus::PartiallyFilled }
+}

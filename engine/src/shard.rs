@@ -1,0 +1,241 @@
+//! A trading shard: symbols, accounts, and the link to the ledger that their money comes over.
+
+use protocol::{
+    AccountId, Cash, OrderId, Reject, ShardId, SymbolId,
+    command::{CancelAll, Command, Genesis, Grant, LinkAck, Place, Recall},
+    event::{CashChanged, LinkAcked, LinkApplied, ReturnIssued},
+    limits::{CASH_MAX, EVENTS_PER_COMMAND_MAX},
+    order::CashReason,
+};
+
+use crate::{
+    accounts::Accounts,
+    client_ids::ClientIds,
+    desk::{Changes, Desk},
+    engine::{Capacity, Frame},
+    hash::Digest,
+    links::{Link, Message},
+    matching::LeftToClose,
+    output::{Output, Sink},
+    symbols::Symbols,
+    verdict::{Refusal, Verdict, require},
+};
+
+pub(crate) struct Shard {
+    id: ShardId,
+    symbols: Symbols,
+    accounts: Accounts,
+    clients: ClientIds,
+    ledger: Link,
+    /// Fees taken, less rebates.
+    fees: i128,
+    changes: Changes,
+    left_to_close: LeftToClose,
+}
+
+impl Shard {
+    pub fn new(genesis: &Genesis, capacity: &Capacity) -> Self {
+        Self {
+            id: genesis.shard,
+            symbols: Symbols::with_capacity(capacity.orders),
+            accounts: Accounts::with_capacity(capacity.accounts),
+            clients: ClientIds::new(&genesis.secret, capacity.orders),
+            ledger: Link::new(),
+            fees: 0,
+            changes: Changes::with_capacity(EVENTS_PER_COMMAND_MAX),
+            left_to_close: LeftToClose::with_capacity(protocol::limits::FILLS_MAX as usize),
+        }
+    }
+
+    pub fn apply<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        command: &Command,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        match command {
+            Command::Place(order) => {
+                self.tried(frame, order.account);
+                let plan = self.plan(frame, order)?;
+                let mut desk = self.desk(frame, order.symbol)?;
+                Ok(desk.place(order, &plan, out))
+            }
+            Command::TestPlace(order) => {
+                self.plan(frame, order)?;
+                Ok(OrderId::NONE)
+            }
+            Command::Amend(amend) => {
+                check_account(amend.account)?;
+                self.tried(frame, amend.account);
+                self.desk(frame, amend.symbol)?.amend(amend, frame.last_try, out)
+            }
+            Command::Cancel(cancel) => {
+                check_account(cancel.account)?;
+                self.desk(frame, cancel.symbol)?.cancel(cancel, out)
+            }
+            Command::CancelAll(CancelAll { account, symbol, .. }) => {
+                check_account(*account)?;
+                self.desk(frame, *symbol)?.cancel_all(*account, out)
+            }
+            Command::SetLeverage(set) => {
+                check_account(set.account)?;
+                self.tried(frame, set.account);
+                self.desk(frame, set.symbol)?.set_leverage(set, frame.last_try, out)
+            }
+            Command::SetFees(set) => {
+                check_account(set.account)?;
+                self.desk(frame, set.symbol)?.set_fees(set, out)
+            }
+            Command::ListSymbol(spec) => done(self.symbols.list(spec, self.id, out)),
+            Command::SetBrackets(brackets) => done(self.symbols.set_brackets(brackets, out)),
+            Command::SetSymbolState(set) => {
+                done(self.symbols.set_state(set.symbol, set.state, out))
+            }
+            Command::IndexPrices(prices) => done(self.symbols.set_index(prices, out)),
+            Command::Grant(grant) => self.grant(frame, grant, out),
+            Command::Recall(recall) => self.recall(frame, recall, out),
+            Command::LinkAck(ack) => self.acked(ack, out),
+            Command::Tick(_) => Ok(OrderId::NONE),
+            Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
+                Err(Reject::WrongShard.into())
+            }
+            Command::Open(_) | Command::Genesis(_) => Err(Reject::Unsupported.into()),
+        }
+    }
+
+    /// Messages the ledger has not acknowledged.
+    pub fn outbox(&self) -> impl Iterator<Item = (ShardId, u64, Command)> + '_ {
+        self.ledger.outbox(self.id).map(|(n, command)| (ShardId::LEDGER, n, command))
+    }
+
+    pub fn digest(&self, into: &mut Digest) {
+        self.symbols.digest(into);
+        self.accounts.digest(into);
+        self.ledger.digest(into);
+        into.add(self.fees);
+    }
+
+    fn plan(&mut self, frame: &Frame, order: &Place) -> Result<crate::orders::Plan, Refusal> {
+        check_account(order.account)?;
+        let mut scratch = core::mem::take(&mut self.left_to_close);
+        let desk = self.desk(frame, order.symbol);
+        let plan = match desk {
+            Ok(desk) => desk.plan(order, frame.last_try, &mut scratch),
+            Err(reject) => Err(reject.into()),
+        };
+        self.left_to_close = scratch;
+        plan
+    }
+
+    fn desk(&mut self, frame: &Frame, symbol: SymbolId) -> Result<Desk<'_>, Reject> {
+        let at = self.symbols.find(symbol)?;
+        let (symbol, quotes) = self.symbols.split(at);
+        Ok(Desk {
+            seq: frame.seq,
+            now: frame.now,
+            at,
+            symbol,
+            quotes,
+            accounts: &mut self.accounts,
+            clients: &mut self.clients,
+            changes: &mut self.changes,
+            fees: &mut self.fees,
+        })
+    }
+
+    /// The order that a grant was made for has come: the rest of the grant is free.
+    fn tried(&mut self, frame: &Frame, account: AccountId) {
+        if !frame.last_try {
+            return;
+        }
+        if let Some(at) = self.accounts.find(account) {
+            self.accounts.account_mut(at).earmark = 0;
+        }
+    }
+
+    fn grant<S: Sink>(&mut self, frame: &Frame, grant: &Grant, out: &mut Output<'_, S>) -> Verdict {
+        let sane = Accounts::is_id(grant.account) && (1..=CASH_MAX).contains(&grant.amount);
+        require(sane, Reject::Malformed)?;
+        self.take(grant.link_seq, out)?;
+        let at = self.accounts.open(grant.account);
+        let account = self.accounts.account_mut(at);
+        account.earmark = account.earmarked(frame.now) + grant.amount;
+        account.earmark_until = frame.now + protocol::limits::EARMARK_US;
+        self.move_cash(at, CashReason::GrantApplied, grant.amount, out);
+        Ok(OrderId::NONE)
+    }
+
+    /// Gives back what the account can spare, which may be nothing.
+    fn recall<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        recall: &Recall,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        let sane = Accounts::is_id(recall.account) && (0..=CASH_MAX).contains(&recall.amount);
+        require(sane, Reject::Malformed)?;
+        require(self.ledger.has_room(), Reject::ShardFull)?;
+        self.take(recall.link_seq, out)?;
+        let found = self.accounts.find(recall.account);
+        let spare = found.map_or(0, |at| {
+            let available = self.accounts.totals(at, self.symbols.quotes()).available();
+            available - i128::from(self.accounts.account(at).earmarked(frame.now))
+        });
+        // between 0 and what was asked for, so it fits
+        let amount = spare.clamp(0, i128::from(recall.amount)) as Cash;
+        if let (Some(at), 1..) = (found, amount) {
+            self.move_cash(at, CashReason::ReturnIssued, -amount, out);
+        }
+        let (account, lend) = (recall.account, recall.lend);
+        let link_seq = self.ledger.send(Message::Return { lend }, account, amount);
+        out.emit(&ReturnIssued { link_seq, account, _pad: 0, amount, lend });
+        Ok(OrderId::NONE)
+    }
+
+    /// Takes the ledger's next message; tells, in any case, how far it is.
+    fn take<S: Sink>(&mut self, link_seq: u64, out: &mut Output<'_, S>) -> Result<(), Refusal> {
+        let next = self.ledger.check_next(link_seq);
+        if next.is_ok() {
+            self.ledger.advance();
+        }
+        let link_seq = self.ledger.applied();
+        out.emit(&LinkApplied { peer: ShardId::LEDGER, _pad: [0; 7], link_seq });
+        next
+    }
+
+    fn acked<S: Sink>(&mut self, ack: &LinkAck, out: &mut Output<'_, S>) -> Verdict {
+        require(ack.peer == ShardId::LEDGER, Reject::Malformed)?;
+        self.ledger.ack(ack.link_seq)?;
+        let link_seq = self.ledger.acked();
+        out.emit(&LinkAcked { peer: ShardId::LEDGER, _pad: [0; 7], link_seq });
+        Ok(OrderId::NONE)
+    }
+
+    fn move_cash<S: Sink>(
+        &mut self,
+        at: u32,
+        reason: CashReason,
+        delta: Cash,
+        out: &mut Output<'_, S>,
+    ) {
+        let account = self.accounts.account_mut(at);
+        account.cash = rules::money::cash(i128::from(account.cash) + i128::from(delta));
+        out.emit(&CashChanged {
+            account: account.id,
+            reason,
+            shard: ShardId::LEDGER,
+            _pad: [0; 2],
+            cash: account.cash,
+            delta,
+            lent: 0,
+        });
+    }
+}
+
+fn check_account(id: AccountId) -> Result<(), Reject> {
+    require(Accounts::is_id(id), Reject::UnknownAccount)
+}
+
+fn done(result: Result<(), Reject>) -> Verdict {
+    result.map(|()| OrderId::NONE).map_err(Refusal::from)
+}

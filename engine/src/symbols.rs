@@ -1,0 +1,263 @@
+//! The symbols of a shard: what they are, what they cost now, and their books.
+
+use alloc::vec::Vec;
+
+use protocol::{
+    Event, Lots, Reject, Seq, ShardId, SymbolId, Ticks,
+    event::{Mark, SymbolStateChanged},
+    instrument::{Brackets, SymbolSpec},
+    limits::{INDEX_PRICES_MAX, SYMBOLS_MAX},
+    order::{SelfTradePrevention, Side, SymbolState, TimeInForce},
+};
+use rules::{BracketTable, OrderTerms, instrument};
+
+use crate::{
+    accounts::{Fees, HoldingAt},
+    book::{Book, Order, Slot},
+    client_ids::ClientKey,
+    hash::Digest,
+    output::{Output, Sink},
+    verdict::require,
+};
+
+/// What an engine keeps with a resting order besides what its book needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub holding: HoldingAt,
+    pub client: ClientKey,
+    pub reserve: OrderTerms,
+    pub cum_quote: i64,
+    /// For GTD; else 0.
+    pub good_till: u64,
+    /// The frame that put it into its queue: a greater one is behind.
+    pub queued: Seq,
+    pub amends: u32,
+    pub time_in_force: TimeInForce,
+    pub self_trade: SelfTradePrevention,
+    pub reduce_only: bool,
+    /// Neighbours among its holding's open orders.
+    pub prev: Option<Slot>,
+    pub next: Option<Slot>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            holding: HoldingAt::default(),
+            client: ClientKey::NONE,
+            reserve: OrderTerms::default(),
+            cum_quote: 0,
+            good_till: 0,
+            queued: 0,
+            amends: 0,
+            time_in_force: TimeInForce::Gtc,
+            self_trade: SelfTradePrevention::ExpireMaker,
+            reduce_only: false,
+            prev: None,
+            next: None,
+        }
+    }
+}
+
+impl Terms {
+    /// Its date has come.
+    pub const fn is_over(&self, now: u64) -> bool {
+        self.good_till != 0 && self.good_till <= now
+    }
+}
+
+/// What margin needs of a symbol, kept apart from its book so that one can be read while the
+/// other changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quote {
+    pub mult: i64,
+    /// 0: no index has come yet.
+    pub mark: Ticks,
+    pub index_e8: i64,
+    pub default_leverage: u8,
+    pub fees: Fees,
+    pub brackets: Option<BracketTable>,
+}
+
+pub(crate) struct Symbol {
+    pub spec: SymbolSpec,
+    pub brackets: Option<Brackets>,
+    pub book: Book<Terms>,
+    /// Sum of the long positions.
+    pub open_interest: Lots,
+    /// Sum of the resting orders' lots.
+    pub resting: Lots,
+}
+
+#[derive(Default)]
+pub(crate) struct Symbols {
+    /// By symbol id: its place + 1; 0: not of this shard.
+    index: Vec<u16>,
+    list: Vec<Symbol>,
+    quotes: Vec<Quote>,
+    orders: usize,
+}
+
+impl Symbols {
+    /// Books of symbols listed later have room for `orders` orders each.
+    pub fn with_capacity(orders: usize) -> Self {
+        Self { orders, ..Self::default() }
+    }
+
+    pub fn find(&self, id: SymbolId) -> Result<u16, Reject> {
+        let place = self.index.get(usize::from(id.0)).copied().unwrap_or(0);
+        place.checked_sub(1).ok_or(Reject::UnknownSymbol)
+    }
+
+    pub fn quotes(&self) -> &[Quote] {
+        &self.quotes
+    }
+
+    /// One symbol to change beside the prices of all.
+    pub fn split(&mut self, at: u16) -> (&mut Symbol, &[Quote]) {
+        (&mut self.list[usize::from(at)], &self.quotes)
+    }
+
+    /// Lists a symbol, or updates one as far as positions and prices stay what they are.
+    pub fn list<S: Sink>(
+        &mut self,
+        spec: &SymbolSpec,
+        shard: ShardId,
+        out: &mut Output<'_, S>,
+    ) -> Result<(), Reject> {
+        require(instrument::is_valid(spec), Reject::InvalidInstrument)?;
+        require(spec.shard == shard, Reject::WrongShard)?;
+        match self.find(spec.symbol) {
+            Ok(at) => {
+                let listed = &mut self.list[usize::from(at)].spec;
+                require(instrument::may_replace(listed, spec), Reject::InvalidInstrument)?;
+                *listed = *spec;
+                let quote = &mut self.quotes[usize::from(at)];
+                quote.fees = fees_of(spec);
+                quote.default_leverage = default_leverage(spec, quote.brackets.as_ref());
+            }
+            Err(_) => {
+                let taken = self.list.iter().any(|symbol| symbol.spec.name == spec.name);
+                require(!taken, Reject::InvalidInstrument)?;
+                require(self.list.len() < SYMBOLS_MAX, Reject::ShardFull)?;
+                self.add(spec);
+            }
+        }
+        out.emit(spec);
+        Ok(())
+    }
+
+    pub fn set_brackets<S: Sink>(
+        &mut self,
+        brackets: &Brackets,
+        out: &mut Output<'_, S>,
+    ) -> Result<(), Reject> {
+        let at = usize::from(self.find(brackets.symbol)?);
+        let table = BracketTable::new(brackets).ok_or(Reject::InvalidInstrument)?;
+        let symbol = &mut self.list[at];
+        symbol.brackets = Some(*brackets);
+        self.quotes[at].brackets = Some(table);
+        self.quotes[at].default_leverage = default_leverage(&symbol.spec, Some(&table));
+        out.emit(brackets);
+        Ok(())
+    }
+
+    pub fn set_state<S: Sink>(
+        &mut self,
+        id: SymbolId,
+        state: SymbolState,
+        out: &mut Output<'_, S>,
+    ) -> Result<(), Reject> {
+        let at = usize::from(self.find(id)?);
+        self.list[at].spec.state = state;
+        out.emit(&SymbolStateChanged { symbol: id, state, _pad: [0; 5] });
+        Ok(())
+    }
+
+    /// Takes index prices; the mark is the index, rounded to the tick.
+    pub fn set_index<S: Sink>(
+        &mut self,
+        prices: &protocol::command::IndexPrices,
+        out: &mut Output<'_, S>,
+    ) -> Result<(), Reject> {
+        let count = usize::from(prices.count);
+        require(count <= INDEX_PRICES_MAX, Reject::Malformed)?;
+        for row in &prices.rows[..count] {
+            let Ok(at) = self.find(row.symbol) else { continue };
+            let tick_e8 = self.list[usize::from(at)].spec.tick_e8;
+            let Some(mark) = instrument::to_ticks(row.price_e8, tick_e8) else { continue };
+            let quote = &mut self.quotes[usize::from(at)];
+            (quote.mark, quote.index_e8) = (mark, row.price_e8);
+            out.emit(&Mark {
+                symbol: row.symbol,
+                _pad: [0; 6],
+                index_e8: row.price_e8,
+                mark,
+                funding_rate: 0,
+                next_funding: 0,
+            });
+        }
+        Ok(())
+    }
+
+    /// Symbols in the order of their listing, orders in price-time order.
+    pub fn digest(&self, into: &mut Digest) {
+        into.add_len(self.list.len());
+        for (symbol, quote) in self.list.iter().zip(&self.quotes) {
+            into.add_bytes(Event::SymbolListed(symbol.spec).body());
+            match &symbol.brackets {
+                None => into.add(0u8),
+                Some(brackets) => into.add(1u8).add_bytes(Event::BracketsSet(*brackets).body()),
+            };
+            into.add(quote.mark).add(quote.index_e8);
+            into.add(symbol.open_interest).add(symbol.resting);
+            let counters = symbol.book.counters();
+            into.add(counters.order.0).add(counters.trade.0).add(counters.update);
+            for side in [Side::Buy, Side::Sell] {
+                symbol.book.makers(side).for_each(|(_, order)| digest_order(order, into));
+            }
+        }
+    }
+
+    fn add(&mut self, spec: &SymbolSpec) {
+        let id = usize::from(spec.symbol.0);
+        if self.index.len() <= id {
+            self.index.resize(id + 1, 0);
+        }
+        self.list.push(Symbol {
+            spec: *spec,
+            brackets: None,
+            book: Book::with_capacity(self.orders),
+            open_interest: 0,
+            resting: 0,
+        });
+        self.quotes.push(Quote {
+            mult: spec.mult,
+            mark: 0,
+            index_e8: 0,
+            default_leverage: spec.default_leverage,
+            fees: fees_of(spec),
+            brackets: None,
+        });
+        self.index[id] = self.list.len() as u16;
+    }
+}
+
+fn fees_of(spec: &SymbolSpec) -> Fees {
+    Fees { maker: spec.maker_fee, taker: spec.taker_fee }
+}
+
+fn default_leverage(spec: &SymbolSpec, brackets: Option<&BracketTable>) -> u8 {
+    let of_symbol = spec.default_leverage;
+    brackets.map_or(of_symbol, |table| table.default_leverage(of_symbol))
+}
+
+fn digest_order(order: &Order<Terms>, into: &mut Digest) {
+    let terms = &order.data;
+    into.add(order.id().0).add(order.account().0).add(order.side() as u8);
+    into.add(order.price()).add(order.remaining()).add(order.cum_qty());
+    into.add(terms.client.0).add(terms.cum_quote).add(terms.good_till).add(terms.amends);
+    into.add(terms.reserve.assumed).add(terms.reserve.loss).add(terms.reserve.taker_fee);
+    into.add(terms.queued).add(terms.time_in_force as u8).add(terms.self_trade as u8);
+    into.add(u8::from(terms.reduce_only));
+}
