@@ -1,1 +1,39 @@
-fn main() {}
+//! Benchmarks of the exchange, one subcommand a topology.
+//!
+//! Each run first proves that what it measures gives the right answers, then measures it next to
+//! a baseline. How and on which machine: README.md.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod book;
+mod error;
+mod flow;
+mod machine;
+
+#[derive(Debug, Parser)]
+#[command(name = "perf", version, about = "Measures the exchange, and checks what it measures")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The order book alone, on one thread, beside its naive twin.
+    Book(book::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().what {
+        What::Book(args) => book::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("perf: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Why a benchmark has no result.
+
+use crate::flow::Sums;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PerfError {
+    #[error("{who} is wrong on this flow: it made {found}, the golden sums are {golden}")]
+    Golden { who: &'static str, found: Sums, golden: Sums },
+    #[error("the result can't be written: {0}")]
+    Write(#[from] std::io::Error),
+    #[error("the result can't be put into JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
