@@ -6,7 +6,9 @@
 //! decides about orders or money, so gateways scale and restart freely.
 
 pub mod app;
+pub mod clock;
 pub mod config;
+pub mod feed;
 pub mod keys;
 pub mod limits;
 pub mod link;

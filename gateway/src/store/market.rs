@@ -17,6 +17,7 @@ use sqlx::{
 };
 use zerocopy::{IntoBytes, TryFromBytes};
 
+use super::Store;
 use crate::views::{
     instruments::{Instrument, Instruments},
     market::{
@@ -123,42 +124,46 @@ pub async fn restore(
     Ok(())
 }
 
-/// Trades from an id on, oldest first.
-pub async fn trades_from(
-    connection: &mut SqliteConnection,
-    symbol: SymbolId,
-    from: TradeId,
-    limit: usize,
-) -> Result<Vec<PublicTrade>, sqlx::Error> {
-    sqlx::query("SELECT * FROM trades WHERE symbol = ? AND id >= ? ORDER BY id LIMIT ?")
-        .bind(number(symbol))
-        .bind(signed(from.0)?)
-        .bind(size(limit))
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(read_trade)
-        .collect()
-}
+impl Store {
+    /// Trades from an id on, oldest first.
+    pub async fn trades_from(
+        &self,
+        symbol: SymbolId,
+        from: TradeId,
+        limit: usize,
+    ) -> Result<Vec<PublicTrade>, sqlx::Error> {
+        sqlx::query("SELECT * FROM trades WHERE symbol = ? AND id >= ? ORDER BY id LIMIT ?")
+            .bind(number(symbol))
+            .bind(signed(from.0)?)
+            .bind(size(limit))
+            .fetch_all(&mut *self.reader().await?)
+            .await?
+            .iter()
+            .map(read_trade)
+            .collect()
+    }
 
-/// Trades of a span of log time, both ends included, oldest first.
-pub async fn trades_between(
-    connection: &mut SqliteConnection,
-    symbol: SymbolId,
-    from: Micros,
-    to: Micros,
-    limit: usize,
-) -> Result<Vec<PublicTrade>, sqlx::Error> {
-    sqlx::query("SELECT * FROM trades WHERE symbol = ? AND ts BETWEEN ? AND ? ORDER BY id LIMIT ?")
+    /// Trades of a span of log time, both ends included, oldest first.
+    pub async fn trades_between(
+        &self,
+        symbol: SymbolId,
+        from: Micros,
+        to: Micros,
+        limit: usize,
+    ) -> Result<Vec<PublicTrade>, sqlx::Error> {
+        sqlx::query(
+            "SELECT * FROM trades WHERE symbol = ? AND ts BETWEEN ? AND ? ORDER BY ts, id LIMIT ?",
+        )
         .bind(number(symbol))
         .bind(signed(from)?)
         .bind(signed(to)?)
         .bind(size(limit))
-        .fetch_all(connection)
+        .fetch_all(&mut *self.reader().await?)
         .await?
         .iter()
         .map(read_trade)
         .collect()
+    }
 }
 
 async fn restore_symbol(
