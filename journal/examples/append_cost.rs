@@ -4,8 +4,14 @@
 //! on the disk in question.
 
 use std::{
-    env, error::Error, fs, hint::black_box, os::unix::fs::FileExt, path::Path, thread,
-    time::Duration, time::Instant,
+    env,
+    error::Error,
+    fs,
+    hint::black_box,
+    os::unix::fs::FileExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
@@ -43,7 +49,7 @@ fn appends(name: &str, dir: &Path, sync: Sync) -> Result<(), Box<dyn Error>> {
     let frame = [0x5a; FRAME_BYTES];
     let mut batches = Histogram::<u64>::new(3)?;
     let mut waited = Duration::ZERO;
-    let start = Instant::now();
+    let (cpu_before, faults_before) = (cpu_time()?, page_faults()?);
     for _ in 0..APPENDS / BATCH {
         let begun = Instant::now();
         let mut slept = Duration::ZERO;
@@ -54,19 +60,19 @@ fn appends(name: &str, dir: &Path, sync: Sync) -> Result<(), Box<dyn Error>> {
         batches.record((begun.elapsed() - slept).as_nanos() as u64)?;
         waited += slept;
     }
-    let elapsed = start.elapsed() - waited;
+    let (cpu, faults) = (cpu_time()? - cpu_before, page_faults()? - faults_before);
     let durable = journal.durable();
     let last = journal.last_seq();
     println!(
-        "{name}: {APPENDS} appends of {FRAME_BYTES} bytes: {:.1} ns each; batches of {BATCH}: \
-         p50 {} p99 {} p99.9 {} max {} ns; durable lag at the end {}; waited for segments {:?}",
-        elapsed.as_nanos() as f64 / APPENDS as f64,
+        "{name}: {APPENDS} appends of {FRAME_BYTES} bytes: {:.1} ns of CPU each, {faults} page \
+         faults; batches of {BATCH}: p50 {} p99 {} p99.9 {} max {} ns; durable lag at the end {}; \
+         waited for segments {waited:?}",
+        cpu.as_nanos() as f64 / APPENDS as f64,
         batches.value_at_quantile(0.5),
         batches.value_at_quantile(0.99),
         batches.value_at_quantile(0.999),
         batches.max(),
         last - durable.seq(),
-        waited,
     );
     Ok(journal.close()?)
 }
@@ -85,6 +91,20 @@ fn append(journal: &mut Journal, frame: &[u8]) -> Result<Duration, AppendError> 
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Of this thread, in user and kernel.
+fn cpu_time() -> Result<Duration, Box<dyn Error>> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = text.split_whitespace().next().ok_or("schedstat is empty")?.parse()?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// Of this thread, those without IO.
+fn page_faults() -> Result<u64, Box<dyn Error>> {
+    let text = fs::read_to_string("/proc/thread-self/stat")?;
+    let (_, fields) = text.rsplit_once(')').ok_or("stat has no name")?;
+    Ok(fields.split_whitespace().nth(7).ok_or("stat is short")?.parse()?)
 }
 
 /// One small write and one fdatasync at a time into a file that is allocated in full.

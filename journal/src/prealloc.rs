@@ -17,7 +17,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::{
     AppendError, Error,
-    files::{Volume, sync_dir, unfinished_path},
+    files::{Volume, remove_unfinished, sync_dir, unfinished_path},
     segment::{Segment, segment_path},
 };
 
@@ -160,7 +160,7 @@ impl Maker {
         }
         let number = self.next_number;
         let path = segment_path(&self.dir, number);
-        if !path.exists() {
+        if !path.try_exists().map_err(Error::io("inspect", &path))? {
             let unfinished = unfinished_path(&self.dir, number);
             match self.write_zeros(&unfinished) {
                 Ok(true) => {}
@@ -170,9 +170,7 @@ impl Maker {
                 }
                 Err(error) => {
                     // What was written of it would keep a full disk full.
-                    if unfinished.exists() {
-                        fs::remove_file(&unfinished).map_err(Error::io("remove", &unfinished))?;
-                    }
+                    remove_unfinished(&self.dir)?;
                     return Err(error);
                 }
             }
