@@ -15,10 +15,9 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use journal::{AppendError, Config, Journal, Sync, open};
+use journal::{AppendError, Config, Journal, SEGMENT_BYTES_STANDARD, Sync, open};
 
 const FRAME_BYTES: usize = 150;
-const SEGMENT_BYTES: u64 = 256 << 20;
 const BATCH: u64 = 64;
 const APPENDS: u64 = 4_000_000;
 const SYNCS: u64 = 500;
@@ -38,11 +37,11 @@ fn appends(name: &str, dir: &Path, sync: Sync) -> Result<(), Box<dyn Error>> {
     let config = Config {
         dir: dir.to_owned(),
         shard: 0,
-        segment_bytes: SEGMENT_BYTES,
+        segment_bytes: SEGMENT_BYTES_STANDARD,
         sync,
         spare_segments: 4,
     };
-    let mut journal = open(config)?.journal;
+    let mut journal = open(config.clone())?.journal;
     while journal.spares_ready() < 4 {
         thread::sleep(Duration::from_millis(10));
     }
@@ -74,7 +73,11 @@ fn appends(name: &str, dir: &Path, sync: Sync) -> Result<(), Box<dyn Error>> {
         batches.max(),
         last - durable.seq(),
     );
-    Ok(journal.close()?)
+    journal.close()?;
+    let begun = Instant::now();
+    let found = open(config)?;
+    println!("{name}: opened again at seq {} in {:?}", found.last_seq, begun.elapsed());
+    Ok(found.journal.close()?)
 }
 
 fn append(journal: &mut Journal, frame: &[u8]) -> Result<Duration, AppendError> {

@@ -8,6 +8,10 @@ use crate::{
     segment::SEGMENT_HEADER_BYTES,
 };
 
+/// What production uses.
+pub const SEGMENT_BYTES_STANDARD: u64 = 256 << 20;
+/// For clusters on one machine, and tests: quick to make.
+pub const SEGMENT_BYTES_LOCAL: u64 = 16 << 20;
 /// Room for the header and one frame of the greatest size.
 pub const SEGMENT_BYTES_MIN: u64 = 5 << 20;
 /// Above this a segment's map and its zeroing stop being a small step.

@@ -1,6 +1,10 @@
 //! What can go wrong, in words an operator can act on.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,13 +51,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err` on IO: names what was being done, and to what.
-    pub(crate) fn io(
+    /// For `map_err` on IO: names what was being done, and to what. Costs nothing without an error.
+    pub(crate) fn io<'a>(
         what: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { what, path, source }
+        path: &'a (impl AsRef<Path> + ?Sized),
+    ) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io { what, path: path.as_ref().to_owned(), source }
     }
 
     /// Whether the disk, or the quota on it, is full.

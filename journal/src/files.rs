@@ -66,7 +66,7 @@ impl Volume {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", path)(error)),
+            Err(error) => return Err(Error::io("read", &path)(error)),
         };
         let bad = |why| Error::BadFile { path: path.clone(), why };
         // Magic and version first: another version may lay out the rest in another way.
@@ -237,7 +237,7 @@ impl Lock {
         match File::open(&path) {
             Ok(file) => Self::hold(dir, &path, file).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("open", path)(error)),
+            Err(error) => Err(Error::io("open", &path)(error)),
         }
     }
 
@@ -245,7 +245,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { dir: dir.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
         }
     }
 }
@@ -253,8 +253,8 @@ impl Lock {
 /// Numbers of all segment files, in order and without a gap.
 pub(crate) fn segment_numbers(dir: &Path) -> Result<Vec<u64>, Error> {
     let mut numbers = Vec::new();
-    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
-        let name = entry.map_err(Error::io("list", dir))?.file_name();
+    for entry in fs::read_dir(dir).map_err(Error::io("list", &dir))? {
+        let name = entry.map_err(Error::io("list", &dir))?.file_name();
         numbers.extend(name.to_str().and_then(segment_number));
     }
     numbers.sort_unstable();
@@ -268,12 +268,12 @@ pub(crate) fn segment_numbers(dir: &Path) -> Result<Vec<u64>, Error> {
 
 /// Removes what a crash left of a segment that was being made.
 pub(crate) fn remove_unfinished(dir: &Path) -> Result<(), Error> {
-    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
-        let entry = entry.map_err(Error::io("list", dir))?;
+    for entry in fs::read_dir(dir).map_err(Error::io("list", &dir))? {
+        let entry = entry.map_err(Error::io("list", &dir))?;
         let name = entry.file_name();
         let stem = name.to_str().and_then(|name| name.strip_suffix(TEMPORARY_SUFFIX));
         if stem.and_then(segment_number).is_some() {
-            fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
+            fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
         }
     }
     Ok(())
@@ -286,7 +286,7 @@ pub(crate) fn unfinished_path(dir: &Path, number: u64) -> PathBuf {
 }
 
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), Error> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", &dir))
 }
 
 /// Leaves a mark that no later start may trust this directory; the process ends right after, so
@@ -305,7 +305,7 @@ pub(crate) fn check_suspect(dir: &Path) -> Result<(), Error> {
             reason: String::from_utf8_lossy(&reason).into_owned(),
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io("read", path)(error)),
+        Err(error) => Err(Error::io("read", &path)(error)),
     }
 }
 

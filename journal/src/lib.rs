@@ -35,7 +35,10 @@ mod threads;
 mod verify;
 mod window;
 
-pub use config::{Config, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SPARE_SEGMENTS_MAX, Sync};
+pub use config::{
+    Config, SEGMENT_BYTES_LOCAL, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_BYTES_STANDARD,
+    SPARE_SEGMENTS_MAX, Sync,
+};
 pub use error::{AppendError, Corruption, Error, Flaw};
 pub use files::VERSION;
 pub use journal::{Journal, Recovered, TornTail, open};

@@ -184,9 +184,9 @@ impl Maker {
 
     /// Allocates and writes every block; false when asked to stop half-way.
     fn write_zeros(&self, path: &PathBuf) -> Result<bool, Error> {
-        let mut file = File::create(path).map_err(Error::io("create", path))?;
+        let mut file = File::create(path).map_err(Error::io("create", &path))?;
         fallocate(&file, FallocateFlags::empty(), 0, self.volume.segment_bytes)
-            .map_err(|errno| Error::io("allocate", path)(errno.into()))?;
+            .map_err(|errno| Error::io("allocate", &path)(errno.into()))?;
         let zeros = vec![0; ZERO_STEP_BYTES];
         let mut left = self.volume.segment_bytes;
         while left > 0 {
@@ -194,8 +194,8 @@ impl Maker {
                 return Ok(false);
             }
             let step = left.min(ZERO_STEP_BYTES as u64);
-            file.write_all(&zeros[..step as usize]).map_err(Error::io("write", path))?;
-            file.sync_data().map_err(Error::io("sync", path))?;
+            file.write_all(&zeros[..step as usize]).map_err(Error::io("write", &path))?;
+            file.sync_data().map_err(Error::io("sync", &path))?;
             left -= step;
         }
         Ok(true)

@@ -58,7 +58,7 @@ pub(crate) fn recover(
     let kept = end.resume.map_or(0, |(index, _)| index + 1);
     for file in &survey.files[start.min(kept)..kept] {
         let path = segment_path(&dir, file.number);
-        File::open(&path).and_then(|file| file.sync_data()).map_err(Error::io("sync", path))?;
+        File::open(&path).and_then(|file| file.sync_data()).map_err(Error::io("sync", &path))?;
     }
     let durable = State { durable_seq: end.tip.seq, keep: None };
     if durable != state {
@@ -95,5 +95,5 @@ fn zero_from(path: PathBuf, from: u64, segment_bytes: u64) -> Result<(), Error> 
         }
         offset += len as u64;
     }
-    file.sync_data().map_err(Error::io("sync", path))
+    file.sync_data().map_err(Error::io("sync", &path))
 }

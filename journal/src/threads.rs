@@ -23,7 +23,7 @@ pub(crate) struct Threads {
 impl Threads {
     pub fn start(maker: Maker, syncer: Syncer) -> Result<Self, Error> {
         let dir = maker.dir.clone();
-        let failed = Error::io("start threads for", dir);
+        let failed = Error::io("start threads for", &dir);
         let (spares, progress) = (Arc::clone(&maker.spares), Arc::clone(&syncer.progress));
         match spawn_both(maker, syncer) {
             Ok(running) => Ok(Self { running: Some(running), spares, progress }),
