@@ -214,7 +214,17 @@ pub(crate) fn read_state(dir: &Path, volume: &Volume) -> Result<State, Error> {
 /// The directory's lock, held until dropped or until the process ends in any way.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    dir: PathBuf,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing the file would do, but not while a child between fork and exec still shares it.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::error!(%error, dir = %self.dir.display(), "cannot unlock the journal");
+        }
+    }
 }
 
 impl Lock {
@@ -243,7 +253,7 @@ impl Lock {
 
     fn hold(dir: &Path, path: &Path, file: File) -> Result<Self, Error> {
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { dir: dir.to_owned(), file }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { dir: dir.to_owned() }),
             Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
         }
