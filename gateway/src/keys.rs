@@ -4,11 +4,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::RwLock;
 use protocol::AccountId;
+use subtle::ConstantTimeEq;
+
+use crate::store::directory::key_hash;
 
 /// The keys in memory; the store keeps them, sealed, over restarts.
+///
+/// They are found by their hash, so that the time of a look-up says nothing about the text.
 #[derive(Default)]
 pub struct Keys {
-    by_key: RwLock<HashMap<String, Arc<Key>>>,
+    by_hash: RwLock<HashMap<[u8; 32], Arc<Key>>>,
 }
 
 /// One API key.
@@ -20,10 +25,27 @@ pub struct Key {
 
 impl Keys {
     pub fn insert(&self, key: Key) {
-        self.by_key.write().insert(key.key.clone(), Arc::new(key));
+        self.by_hash.write().insert(key_hash(&key.key), Arc::new(key));
     }
 
     pub fn get(&self, key: &str) -> Option<Arc<Key>> {
-        self.by_key.read().get(key).cloned()
+        let found = self.by_hash.read().get(&key_hash(key)).cloned()?;
+        bool::from(found.key.as_bytes().ct_eq(key.as_bytes())).then_some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_by_its_whole_text() {
+        let keys = Keys::default();
+        let account = AccountId(7);
+        keys.insert(Key { key: "abcdefgh".to_owned(), account, secret: b"secret".to_vec() });
+        assert_eq!(keys.get("abcdefgh").map(|key| key.account), Some(account));
+        for other in ["", "abcdefg", "abcdefghi", "ABCDEFGH"] {
+            assert!(keys.get(other).is_none(), "{other}");
+        }
     }
 }

@@ -10,7 +10,7 @@ pub mod market;
 pub mod notice;
 pub mod order;
 
-use protocol::{AccountId, Event, ShardId, event::EventHeader};
+use protocol::{AccountId, Event, ShardId, event::EventHeader, limits::SHARDS_MAX};
 
 use crate::store::Row;
 use accounts::{Accounts, UserNotice};
@@ -22,6 +22,8 @@ pub struct Views {
     pub instruments: Instruments,
     pub market: Market,
     pub accounts: Accounts,
+    /// By shard: rows of the frame whose events are still coming.
+    unfinished: [Vec<Row>; SHARDS_MAX],
 }
 
 /// What a batch of events means to others than the views; handed on, in order, once the lock on
@@ -30,6 +32,7 @@ pub struct Views {
 pub struct Effects {
     pub market: Vec<MarketNotice>,
     pub user: Vec<(AccountId, UserNotice)>,
+    /// Of whole frames, each with its boundary: a store can cut behind any of them.
     pub rows: Vec<Row>,
 }
 
@@ -48,8 +51,15 @@ impl Views {
         event: &Event,
         effects: &mut Effects,
     ) {
+        let whole = effects.rows.len();
         self.instruments.apply(shard, header, event);
         self.market.apply(shard, header, event, &self.instruments, effects);
         self.accounts.apply(shard, header, event, &self.instruments, effects);
+
+        let unfinished = &mut self.unfinished[usize::from(shard.0)];
+        unfinished.extend(effects.rows.drain(whole..));
+        if let Event::Outcome(_) = event {
+            effects.rows.append(unfinished);
+        }
     }
 }
