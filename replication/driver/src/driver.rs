@@ -17,6 +17,7 @@ use rusteron_media_driver::{AeronCError, AeronDriver, AeronDriverContext};
 use thiserror::Error;
 
 use crate::directory::Directory;
+use crate::idle::Idle;
 
 /// The least and the greatest length of a stream's buffer that Aeron knows.
 const TERM_BYTES_MIN: usize = 64 * 1024;
@@ -34,8 +35,7 @@ const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// most of what a driver holds in memory.
 const COUNTERS_BYTES: usize = 1024 * 1024;
 
-/// Spins, yields, first and longest park of a thread without work. Spinning covers the gap to
-/// the next message of a busy stream; on two cores it must be short.
+/// Spins, yields, first and longest park of a thread without work, where threads are dedicated.
 const IDLE_STEPS: &CStr = c"20-10-50us-1ms";
 
 /// Moves Aeron messages between the processes that share a directory with it.
@@ -96,11 +96,15 @@ pub fn run(options: &Options) -> Result<(), Error> {
     driver.start(true).map_err(refused("start"))?;
     announce(options).map_err(Error::Ready)?;
 
+    let mut idle = Idle::new();
     while !stop.load(Ordering::Acquire) {
         // A turn that fails, as over a malformed datagram, is noted in the driver's error log,
         // which Aeron's tools read; the next turn goes on.
         let work = driver.main_do_work().unwrap_or(0);
-        driver.main_idle_strategy(work);
+        match options.threading {
+            Threading::Shared => idle.after(work),
+            Threading::Dedicated => driver.main_idle_strategy(work),
+        }
     }
     Ok(())
 }
@@ -115,8 +119,6 @@ fn configure(options: &Options, directory: &CStr) -> Result<AeronDriverContext, 
         Threading::Dedicated => aeron_threading_mode_t::AERON_THREADING_MODE_DEDICATED,
     })?;
 
-    context.set_shared_idle_strategy(c"backoff")?;
-    context.set_shared_idle_strategy_init_args(IDLE_STEPS)?;
     context.set_conductor_idle_strategy(c"backoff")?;
     context.set_conductor_idle_strategy_init_args(IDLE_STEPS)?;
     context.set_sender_idle_strategy(c"backoff")?;

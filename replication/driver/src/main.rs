@@ -17,6 +17,7 @@ use clap::Parser;
 
 mod directory;
 mod driver;
+mod idle;
 
 fn main() -> ExitCode {
     match driver::run(&driver::Options::parse()) {
