@@ -17,3 +17,4 @@ pub mod store;
 pub mod stream;
 pub mod text;
 pub mod views;
+pub mod words;

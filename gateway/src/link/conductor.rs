@@ -103,11 +103,12 @@ impl Conductor {
 
     fn turn(&mut self, now: Duration) -> Result<usize, LinkError> {
         let mut work = self.discover(now)? + self.take_submissions(now);
+        let has_room = self.listener.has_room();
         for shard in self.shards.values_mut() {
-            work += shard.poll(self.settings.cluster, now, &mut self.batch);
-            if self.batch.len() >= BATCH_MAX {
+            if !has_room || self.batch.len() >= BATCH_MAX {
                 break;
             }
+            work += shard.poll(self.settings.cluster, now, &mut self.batch);
         }
         if !self.batch.is_empty() {
             self.take_batch(now);
@@ -244,7 +245,9 @@ impl Conductor {
     fn settle(&mut self, shard: ShardId, now: Duration) {
         for settled in std::mem::take(&mut self.settled) {
             match settled {
-                Settled::Outcome { owner: Owner::Client(waiter), request, outcome, header, .. } => {
+                Settled::Outcome {
+                    owner: Owner::Client(waiter), request, outcome, header, ..
+                } => {
                     self.answered(shard, waiter, request, outcome, header, now);
                 }
                 Settled::Outcome { owner: Owner::Lend(lane), number, outcome, .. } => {

@@ -21,10 +21,8 @@ struct Node {
 impl Discovery {
     /// Takes a node's word; that of an earlier start of the same replica is old.
     pub fn hear(&mut self, hello: Hello, now: Duration) {
-        let node = self
-            .nodes
-            .entry((hello.shard, hello.replica))
-            .or_insert(Node { hello, heard: now });
+        let node =
+            self.nodes.entry((hello.shard, hello.replica)).or_insert(Node { hello, heard: now });
         if hello.incarnation >= node.hello.incarnation {
             *node = Node { hello, heard: now };
         }
@@ -44,9 +42,9 @@ impl Discovery {
     /// Every shard that some node spoke of.
     pub fn shards(&self) -> impl Iterator<Item = ShardId> {
         let mut last = None;
-        self.nodes.keys().filter_map(move |(shard, _)| {
-            (last.replace(*shard) != Some(*shard)).then_some(*shard)
-        })
+        self.nodes
+            .keys()
+            .filter_map(move |(shard, _)| (last.replace(*shard) != Some(*shard)).then_some(*shard))
     }
 }
 

@@ -44,14 +44,11 @@ pub struct Ask {
 }
 
 impl Follower {
-    pub fn new(shard: ShardId, from: super::From) -> Self {
-        let next = match from {
-            super::From::Beginning => Some(Place { seq: 1, index: 0 }),
-            super::From::Tail => None,
-        };
+    /// Begins with the first event of a seq, or with what comes after the shard was met.
+    pub fn new(shard: ShardId, from: Option<Seq>) -> Self {
         Self {
             shard,
-            next,
+            next: from.map(|seq| Place { seq, index: 0 }),
             epoch: 0,
             incarnation: 0,
             committed: 0,
@@ -158,7 +155,7 @@ mod tests {
         order::SymbolState,
         wire::EventsHeader,
     };
-    use zerocopy::{FromZeros, IntoBytes};
+    use zerocopy::IntoBytes;
 
     const SHARD: ShardId = ShardId(1);
 
@@ -181,11 +178,8 @@ mod tests {
     }
 
     fn message(epoch: u32, incarnation: u64, events: &[(Seq, u32, Event)]) -> Vec<u8> {
-        let mut header = EventsHeader::new_zeroed();
-        header.shard = SHARD;
-        header.epoch = epoch;
-        header.incarnation = incarnation;
-        header.committed = events.last().map_or(0, |(seq, ..)| *seq);
+        let committed = events.last().map_or(0, |(seq, ..)| *seq);
+        let header = EventsHeader { shard: SHARD, _pad: [0; 3], epoch, incarnation, committed };
         let mut bytes = header.as_bytes().to_vec();
         for (seq, index, event) in events {
             let header = EventHeader {
@@ -207,7 +201,7 @@ mod tests {
 
     #[test]
     fn takes_only_what_is_next_and_asks_for_what_is_missing() {
-        let mut follower = Follower::new(SHARD, crate::link::From::Beginning);
+        let mut follower = Follower::new(SHARD, Some(1));
         let mut out = Vec::new();
         follower.attach(1, 1, 0, at(0));
         let start = Place { seq: 1, index: 0 };
@@ -234,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_lost_last_message_is_noticed_by_what_the_node_says_it_committed() {
-        let mut follower = Follower::new(SHARD, crate::link::From::Beginning);
+        let mut follower = Follower::new(SHARD, Some(1));
         follower.attach(1, 1, 0, at(0));
         follower.asked(follower.ask(at(0)).unwrap(), at(0));
         follower.hear(1);
@@ -245,7 +239,7 @@ mod tests {
 
     #[test]
     fn old_epochs_old_starts_and_other_shards_are_not_heard() {
-        let mut follower = Follower::new(SHARD, crate::link::From::Beginning);
+        let mut follower = Follower::new(SHARD, Some(1));
         let mut out = Vec::new();
         follower.attach(2, 7, 0, at(0));
         for (epoch, incarnation) in [(1, 9), (2, 6)] {
@@ -262,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_tail_begins_behind_what_was_committed_when_the_node_was_met() {
-        let mut follower = Follower::new(SHARD, crate::link::From::Tail);
+        let mut follower = Follower::new(SHARD, None);
         assert_eq!(follower.ask(at(0)), None);
         follower.attach(1, 1, 41, at(0));
         assert_eq!(follower.ask(at(0)).unwrap().from, Place { seq: 42, index: 0 });
@@ -270,7 +264,7 @@ mod tests {
 
     #[test]
     fn cut_messages_are_errors_and_keep_what_came_whole() {
-        let mut follower = Follower::new(SHARD, crate::link::From::Beginning);
+        let mut follower = Follower::new(SHARD, Some(1));
         let mut out = Vec::new();
         follower.attach(1, 1, 0, at(0));
         let whole = message(1, 1, &[(1, 0, outcome()), (2, 0, outcome())]);

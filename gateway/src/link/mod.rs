@@ -25,6 +25,12 @@ mod session;
 mod shard;
 pub mod status;
 
+#[cfg(test)]
+mod fake_node;
+#[cfg(test)]
+mod link_test;
+
+use std::collections::BTreeMap;
 
 use protocol::{Event, Micros, Seq, ShardId, event::EventHeader, event::Outcome};
 
@@ -39,12 +45,26 @@ pub const OUTSTANDING_MAX: usize = 4_096;
 pub const HELD_MAX: usize = 256;
 
 /// Where a link's view of a shard's log begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum From {
-    /// With the first frame: views are built from everything that happened.
-    Beginning,
+    /// Behind the last seq of each shard that is known already; with the first of others.
+    After(BTreeMap<ShardId, Seq>),
     /// With what happens after the link came up.
     Tail,
+}
+
+impl From {
+    /// With the first frame: everything that happened.
+    pub fn beginning() -> Self {
+        Self::After(BTreeMap::new())
+    }
+
+    fn of(&self, shard: ShardId) -> Option<Seq> {
+        match self {
+            Self::After(known) => Some(known.get(&shard).map_or(1, |seq| seq + 1)),
+            Self::Tail => None,
+        }
+    }
 }
 
 /// One event, with where it comes from; a listener sees each shard's in order, without gaps.
@@ -57,6 +77,10 @@ pub struct Received {
 
 /// Who wants the events. All calls come from the link's thread and must not block.
 pub trait Listener: Send {
+    /// Whether events can be taken now; until then they wait at the shards.
+    fn has_room(&self) -> bool {
+        true
+    }
     /// Takes a batch, before anybody is told an outcome in it.
     fn apply(&mut self, batch: &[Received]);
     /// Hands on what the batch means to others; called after the replies.

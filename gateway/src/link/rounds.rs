@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use protocol::{AccountId, Command, ShardId, SymbolId, event::Outcome, event::EventHeader};
+use protocol::{AccountId, Command, ShardId, SymbolId, event::EventHeader, event::Outcome};
 
 use super::{HELD_MAX, session::Request};
 

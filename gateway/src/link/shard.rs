@@ -36,7 +36,7 @@ pub struct Shard<T> {
     egress_stream: StreamId,
     follower_id: u64,
     /// The views hold all that was committed when the shard was met.
-    ready: bool,
+    caught_up: bool,
     heard: Duration,
     refused: Option<Duration>,
     shorter_since: Option<Duration>,
@@ -60,12 +60,12 @@ impl<T> Shard<T> {
         Ok(Self {
             id,
             session: Session::new(settings.kind, settings.name),
-            follower: Follower::new(id, settings.from),
+            follower: Follower::new(id, settings.from.of(id)),
             ingress: None,
             egress,
             egress_stream,
             follower_id: rand::random(),
-            ready: false,
+            caught_up: false,
             heard: Duration::ZERO,
             refused: None,
             shorter_since: None,
@@ -140,8 +140,8 @@ impl<T> Shard<T> {
 
     /// Says what is due and sends what waits; returns how many messages.
     pub fn send(&mut self, settings: &Settings, now: Duration, message: &mut Message) -> usize {
-        if !self.ready && self.follower.caught_up() {
-            self.ready = true;
+        if !self.caught_up && self.follower.caught_up() {
+            self.caught_up = true;
             tracing::info!(shard = %self.id, committed = self.follower.committed(), "caught up");
         }
         let Some(ingress) = &mut self.ingress else { return 0 };
@@ -166,7 +166,7 @@ impl<T> Shard<T> {
                 count += 1;
             }
         }
-        if self.ready {
+        if self.caught_up {
             count += self.send_commands(settings.cluster, now, message);
         }
         count
@@ -230,8 +230,9 @@ impl<T> Shard<T> {
         let committed = self.follower.committed();
         ShardStatus {
             shard: self.id.0,
+            ready: self.caught_up && self.connected(now),
             connected: self.connected(now),
-            ready: self.ready,
+            caught_up: self.caught_up,
             replica: hello.map_or(0, |hello| hello.replica),
             epoch: hello.map_or(0, |hello| hello.epoch),
             incarnation: hello.map_or(0, |hello| hello.incarnation),

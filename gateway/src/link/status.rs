@@ -1,6 +1,12 @@
 //! How the link stands, for operators and for handlers that must know whether a shard answers.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use parking_lot::RwLock;
 use protocol::{Seq, SessionId, ShardId};
@@ -10,10 +16,12 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub struct ShardStatus {
     pub shard: u8,
-    /// A primary was heard lately and takes commands.
+    /// It takes commands: a primary was heard lately, and it has caught up.
+    pub ready: bool,
+    /// A primary was heard lately.
     pub connected: bool,
     /// All that the shard had committed when it was met has been seen.
-    pub ready: bool,
+    pub caught_up: bool,
     pub replica: u8,
     pub epoch: u32,
     pub incarnation: u64,
@@ -31,6 +39,7 @@ pub struct ShardStatus {
 #[derive(Clone, Default)]
 pub struct LinkStatus {
     shards: Arc<RwLock<BTreeMap<ShardId, ShardStatus>>>,
+    complete: Arc<AtomicBool>,
 }
 
 impl LinkStatus {
@@ -42,11 +51,16 @@ impl LinkStatus {
         self.shards.read().get(&shard).cloned()
     }
 
-    /// Whether at least `count` shards are there and the views hold what they had committed when
-    /// they were met.
-    pub fn ready(&self, count: usize) -> bool {
+    /// Whether at least `count` shards have been met and the views hold what those had committed
+    /// then. Once true it stays so: a shard that goes away later is told apart by its status.
+    pub fn complete(&self, count: usize) -> bool {
+        if self.complete.load(Ordering::Acquire) {
+            return true;
+        }
         let shards = self.shards.read();
-        shards.len() >= count && shards.values().all(|shard| shard.ready)
+        let complete = shards.len() >= count && shards.values().all(|shard| shard.caught_up);
+        self.complete.fetch_or(complete, Ordering::AcqRel);
+        complete
     }
 
     pub(super) fn set(&self, shard: ShardId, status: ShardStatus) {

@@ -4,40 +4,60 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{code}: {msg}")]
 pub struct ApiError {
     pub code: i32,
     pub msg: Cow<'static, str>,
     #[serde(skip)]
     pub status: StatusCode,
+    /// When a limited caller may come back.
+    #[serde(skip)]
+    pub retry_after_s: Option<u32>,
 }
 
 impl ApiError {
     /// An error of the caller: HTTP 400.
     pub fn new(code: i32, msg: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, msg: msg.into(), status: StatusCode::BAD_REQUEST }
+        Self { code, msg: msg.into(), status: StatusCode::BAD_REQUEST, retry_after_s: None }
     }
 
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
+    /// A limit is used up: HTTP 429.
+    pub fn too_many(code: i32, msg: impl Into<Cow<'static, str>>, retry_after_s: u32) -> Self {
+        let retry_after_s = Some(retry_after_s);
+        Self { code, msg: msg.into(), status: StatusCode::TOO_MANY_REQUESTS, retry_after_s }
+    }
+
     /// -1102: missing, empty or unreadable.
     pub fn mandatory(name: &str) -> Self {
+        let name = shorten(name);
         Self::new(
             -1102,
             format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."),
         )
     }
 
+    /// -1106: there, where it means nothing.
+    pub fn not_required(name: &str) -> Self {
+        Self::new(-1106, format!("Parameter '{}' sent when not required.", shorten(name)))
+    }
+
     /// -1130: there, but of no use.
     pub fn invalid(name: &str) -> Self {
-        Self::new(-1130, format!("Data sent for paramter '{name}' is not valid."))
+        Self::new(-1130, format!("Data sent for paramter '{}' is not valid.", shorten(name)))
+    }
+
+    pub fn precision() -> Self {
+        Self::new(-1111, "Precision is over the maximum defined for this asset.")
     }
 
     pub fn invalid_symbol() -> Self {
@@ -83,10 +103,26 @@ impl ApiError {
         )
         .with_status(StatusCode::SERVICE_UNAVAILABLE)
     }
+
+    /// No such path, or not with this method: HTTP 404.
+    pub fn no_such_path(method: &str, path: &str) -> Self {
+        Self::new(-5000, format!("Path {}, Method {} is invalid", shorten(path), shorten(method)))
+            .with_status(StatusCode::NOT_FOUND)
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(&self)).into_response()
+        let mut response = (self.status, Json(&self)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
+}
+
+/// As much of a caller's own text as an error repeats.
+fn shorten(text: &str) -> String {
+    const CHARS_MAX: usize = 100;
+    text.chars().take(CHARS_MAX).collect()
 }

@@ -1,0 +1,390 @@
+//! A shard in a few lines, over a lossy network, for tests of the link.
+//!
+//! It keeps sessions and a log as a real node does and answers every Place by the account's
+//! wish: an account below [`SHORT_FROM`] has what it needs, others are short until the ledger has
+//! granted. Messages in both directions are lost, doubled and swapped at given rates.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use protocol::{
+    AccountId, Cash, Command, Event, EventBody, Name, OrderId, Reject, Seq, SessionId, ShardId,
+    event::{
+        CashChanged, EventHeader, LendSettled, LinkApplied, OrderAccepted, Outcome, SessionOpened,
+    },
+    order::CashReason,
+    wire::{self, EventsHeader, Follow, Hello, Message, MessageKind, NodeRole},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use transport::{Publication, StreamId, Subscription, Transport, local::LocalNetwork};
+use zerocopy::IntoBytes;
+
+pub const CLUSTER: u64 = 42;
+pub const CHANNEL: &str = "local";
+/// Accounts from here on lack margin until they were granted some.
+pub const SHORT_FROM: u32 = 1_000;
+/// Accounts from here on are lent nothing.
+pub const POOR_FROM: u32 = 2_000;
+
+/// How bad the network is, in percent of the messages.
+#[derive(Clone, Copy, Default)]
+pub struct Weather {
+    pub lost: u32,
+    pub doubled: u32,
+    pub swapped: u32,
+}
+
+/// What survives a node's death: its log of events, and the state that its commands built.
+#[derive(Default)]
+pub struct Disk {
+    pub log: Vec<Vec<u8>>,
+    /// Orders that were placed: (account, client id).
+    pub placed: Vec<(AccountId, String)>,
+    sessions: HashMap<SessionId, u64>,
+    granted: HashMap<AccountId, Cash>,
+    link_seq: u64,
+}
+
+pub struct FakeNode {
+    pub disk: Arc<Mutex<Disk>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Money on its way from the ledger to the shards.
+pub type Grants = Arc<Mutex<Vec<(ShardId, AccountId, Cash, u64)>>>;
+
+#[derive(Clone)]
+pub struct World {
+    pub network: LocalNetwork,
+    pub weather: Weather,
+    pub grants: Grants,
+    pub seed: u64,
+}
+
+impl FakeNode {
+    pub fn start(world: &World, shard: ShardId, incarnation: u64, disk: Arc<Mutex<Disk>>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut node = Node::new(world.clone(), shard, incarnation, disk.clone());
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Acquire) {
+                node.turn();
+                thread::sleep(Duration::from_micros(200));
+            }
+        });
+        Self { disk, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for FakeNode {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+struct Node {
+    world: World,
+    shard: ShardId,
+    incarnation: u64,
+    disk: Arc<Mutex<Disk>>,
+    transport: Box<dyn Transport>,
+    hello: Box<dyn Publication>,
+    ingress: Box<dyn Subscription>,
+    ingress_stream: StreamId,
+    followers: BTreeMap<u64, Follower>,
+    random: StdRng,
+    said: Option<Instant>,
+    held: Option<Vec<u8>>,
+}
+
+struct Follower {
+    publication: Box<dyn Publication>,
+    /// How many frames of the log were sent.
+    sent: usize,
+    held: Option<Vec<u8>>,
+}
+
+impl Node {
+    fn new(world: World, shard: ShardId, incarnation: u64, disk: Arc<Mutex<Disk>>) -> Self {
+        let mut transport = Box::new(world.network.transport());
+        let ingress_stream = StreamId::fresh();
+        let random = StdRng::seed_from_u64(world.seed ^ incarnation ^ u64::from(shard.0) << 32);
+        Self {
+            shard,
+            incarnation,
+            disk,
+            hello: transport.publication(CHANNEL, StreamId::DISCOVERY).unwrap(),
+            ingress: transport.subscription(CHANNEL, ingress_stream).unwrap(),
+            transport,
+            ingress_stream,
+            followers: BTreeMap::new(),
+            random,
+            said: None,
+            held: None,
+            world,
+        }
+    }
+
+    fn turn(&mut self) {
+        if self.said.is_none_or(|at| at.elapsed() > Duration::from_millis(30)) {
+            self.said = Some(Instant::now());
+            self.say_hello();
+        }
+        let mut messages = Vec::new();
+        self.ingress.poll(&mut |message| messages.push(message.to_vec()), 64);
+        for message in messages {
+            for message in blow(&mut self.random, self.world.weather, &mut self.held, message) {
+                self.receive(&message);
+            }
+        }
+        self.take_grants();
+        let disk = self.disk.lock().unwrap();
+        let seen = disk.log.len() as Seq;
+        for follower in self.followers.values_mut() {
+            while follower.sent < disk.log.len() {
+                let header = EventsHeader {
+                    shard: self.shard,
+                    _pad: [0; 3],
+                    epoch: 1,
+                    incarnation: self.incarnation,
+                    committed: seen,
+                };
+                let mut message = Message::default();
+                wire::begin(&mut message, CLUSTER, MessageKind::Events);
+                message.push(header.as_bytes());
+                message.push(&disk.log[follower.sent]);
+                let bytes = message.as_bytes().to_vec();
+                for bytes in blow(&mut self.random, self.world.weather, &mut follower.held, bytes) {
+                    let _ = follower.publication.offer(&bytes);
+                }
+                follower.sent += 1;
+            }
+        }
+    }
+
+    fn say_hello(&mut self) {
+        let hello = Hello {
+            shard: self.shard,
+            replica: 0,
+            role: NodeRole::Primary,
+            _pad: 0,
+            epoch: 1,
+            incarnation: self.incarnation,
+            ingress_stream: self.ingress_stream.0,
+            _pad2: 0,
+            committed: self.disk.lock().unwrap().log.len() as Seq,
+            ingress_channel: Name::new(CHANNEL).unwrap(),
+        };
+        let mut message = Message::default();
+        wire::begin(&mut message, CLUSTER, MessageKind::Hello);
+        message.push(hello.as_bytes());
+        let _ = self.hello.offer(message.as_bytes());
+    }
+
+    fn receive(&mut self, message: &[u8]) {
+        match wire::open(message, CLUSTER).unwrap() {
+            (MessageKind::Follow, body) => self.follow(&wire::body(body).unwrap()),
+            (MessageKind::Submit, body) => {
+                for command in wire::commands(body) {
+                    let (kind, payload) = command.unwrap();
+                    self.apply(kind, payload);
+                }
+            }
+            (MessageKind::Hello | MessageKind::Events, _) => panic!("not for an ingress"),
+        }
+    }
+
+    fn follow(&mut self, follow: &Follow) {
+        let from = follow.seq.saturating_sub(1) as usize;
+        let transport = &mut self.transport;
+        let follower = self.followers.entry(follow.follower).or_insert_with(|| Follower {
+            publication: transport
+                .publication(follow.channel.as_str(), StreamId(follow.stream))
+                .unwrap(),
+            sent: from,
+            held: None,
+        });
+        if follow.rewind == 1 {
+            follower.sent = from;
+        }
+    }
+
+    fn apply(&mut self, kind: u16, payload: &[u8]) {
+        let (envelope, command) = Command::decode(kind, payload).unwrap();
+        let mut disk = self.disk.lock().unwrap();
+        let seq = disk.log.len() as Seq + 1;
+        let mut frame = Frame { seq, index: 0, bytes: Vec::new() };
+        let mut outcome = Outcome::new_zeroed_like(envelope.session, envelope.number, kind);
+        if let Command::Open(open) = &command {
+            disk.sessions.insert(SessionId(seq), 0);
+            frame.emit(&SessionOpened {
+                session: SessionId(seq),
+                nonce: open.nonce,
+                kind: open.kind,
+                _pad: [0; 7],
+                name: open.name,
+            });
+        } else {
+            match disk.sessions.get(&envelope.session).copied() {
+                None => outcome.reject = Reject::SessionUnknown,
+                Some(last) if envelope.number <= last => outcome.reject = Reject::Duplicate,
+                Some(last) if envelope.prev != last => {
+                    outcome.reject = Reject::SessionGap;
+                    outcome.amount = last as i64;
+                }
+                Some(_) => {
+                    disk.sessions.insert(envelope.session, envelope.number);
+                    let session = (envelope.session, envelope.number);
+                    let last_try = envelope.last_try == 1;
+                    self.decide(&mut disk, session, last_try, &command, &mut frame, &mut outcome);
+                }
+            }
+        }
+        frame.emit(&outcome);
+        disk.log.push(frame.bytes);
+    }
+
+    fn decide(
+        &self,
+        disk: &mut Disk,
+        session: (SessionId, u64),
+        last_try: bool,
+        command: &Command,
+        frame: &mut Frame,
+        outcome: &mut Outcome,
+    ) {
+        match command {
+            Command::Place(place) => {
+                let granted = disk.granted.get(&place.account).copied().unwrap_or(0);
+                if place.account.0 >= SHORT_FROM && granted < place.qty {
+                    outcome.amount = place.qty - granted;
+                    outcome.reject =
+                        if last_try { Reject::InsufficientMargin } else { Reject::NeedMargin };
+                    return;
+                }
+                disk.placed.push((place.account, place.client_id.to_string()));
+                outcome.order = OrderId(disk.placed.len() as u64);
+                let mut accepted = OrderAccepted::read_zeroed();
+                accepted.order = outcome.order;
+                accepted.account = place.account;
+                accepted.client_id = place.client_id;
+                frame.emit(&accepted);
+            }
+            Command::Lend(lend) => {
+                let granted = if lend.account.0 >= POOR_FROM { 0 } else { lend.amount };
+                let mut grants = self.world.grants.lock().unwrap();
+                if granted > 0 {
+                    disk.link_seq += 1;
+                    grants.push((lend.shard, lend.account, granted, disk.link_seq));
+                }
+                frame.emit(&LendSettled {
+                    session: session.0,
+                    number: session.1,
+                    lend: frame.seq,
+                    account: lend.account,
+                    shard: lend.shard,
+                    _pad: [0; 3],
+                    granted,
+                    link_seq: if granted > 0 { disk.link_seq } else { 0 },
+                });
+            }
+            other => panic!("nobody sends {other:?} here"),
+        }
+    }
+
+    fn take_grants(&mut self) {
+        let mut grants = self.world.grants.lock().unwrap();
+        let due: Vec<_> = grants.extract_if(.., |grant| grant.0 == self.shard).collect();
+        for (_, account, amount, link_seq) in due {
+            let mut disk = self.disk.lock().unwrap();
+            let mut frame = Frame { seq: disk.log.len() as Seq + 1, index: 0, bytes: Vec::new() };
+            let cash = disk.granted.entry(account).or_default();
+            *cash += amount;
+            let reason = CashReason::GrantApplied;
+            let (shard, cash) = (ShardId::LEDGER, *cash);
+            let (_pad, delta, lent) = ([0; 2], amount, 0);
+            frame.emit(&CashChanged { account, reason, shard, _pad, cash, delta, lent });
+            frame.emit(&LinkApplied { peer: ShardId::LEDGER, _pad: [0; 7], link_seq });
+            frame.emit(&Outcome::new_zeroed_like(SessionId::NONE, 0, 60));
+            disk.log.push(frame.bytes);
+        }
+    }
+}
+
+struct Frame {
+    seq: Seq,
+    index: u32,
+    bytes: Vec<u8>,
+}
+
+impl Frame {
+    fn emit<B: EventBody>(&mut self, body: &B) {
+        let len = size_of_val(body) as u16;
+        let kind = B::KIND as u16;
+        let header =
+            EventHeader { seq: self.seq, ts: self.seq * 1_000, index: self.index, kind, len };
+        self.bytes.extend_from_slice(header.as_bytes());
+        self.bytes.extend_from_slice(body.as_bytes());
+        self.index += 1;
+    }
+}
+
+trait Zeroed {
+    fn new_zeroed_like(session: SessionId, number: u64, command: u16) -> Self;
+}
+
+impl Zeroed for Outcome {
+    fn new_zeroed_like(session: SessionId, number: u64, command: u16) -> Self {
+        let bytes = [0; size_of::<Outcome>()];
+        let Event::Outcome(outcome) = Event::decode(Outcome::KIND as u16, &bytes).unwrap() else {
+            panic!("an outcome is an outcome");
+        };
+        Outcome { session, number, command, ..outcome }
+    }
+}
+
+trait ReadZeroed {
+    fn read_zeroed() -> Self;
+}
+
+impl ReadZeroed for OrderAccepted {
+    fn read_zeroed() -> Self {
+        let bytes = [0; size_of::<OrderAccepted>()];
+        match Event::decode(OrderAccepted::KIND as u16, &bytes).unwrap() {
+            Event::OrderAccepted(accepted) => accepted,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What arrives of a message: nothing, it, it twice, or it after the next.
+fn blow(
+    random: &mut StdRng,
+    weather: Weather,
+    held: &mut Option<Vec<u8>>,
+    message: Vec<u8>,
+) -> Vec<Vec<u8>> {
+    let roll = random.random_range(0..100);
+    let mut out = Vec::new();
+    if roll < weather.lost {
+    } else if roll < weather.lost + weather.doubled {
+        out.push(message.clone());
+        out.push(message);
+    } else if roll < weather.lost + weather.doubled + weather.swapped && held.is_none() {
+        *held = Some(message);
+        return out;
+    } else {
+        out.push(message);
+    }
+    out.extend(held.take());
+    out
+}

@@ -1,0 +1,110 @@
+//! The order object, one shape for every endpoint that shows an order.
+
+use protocol::{
+    command::Place,
+    order::{OrderStatus, OrderType},
+};
+use serde::Serialize;
+
+use crate::{
+    link::Reply,
+    text::Text,
+    views::{instruments::Instrument, order::Order},
+    words::Word,
+};
+
+/// Decimals of an order's value.
+const QUOTE_DECIMALS: u32 = 2;
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderShown {
+    order_id: u64,
+    symbol: String,
+    status: &'static str,
+    client_order_id: String,
+    price: Text,
+    avg_price: Text,
+    orig_qty: Text,
+    executed_qty: Text,
+    cum_qty: Text,
+    cum_quote: Text,
+    time_in_force: &'static str,
+    #[serde(rename = "type")]
+    order_type: &'static str,
+    reduce_only: bool,
+    close_position: bool,
+    side: &'static str,
+    position_side: &'static str,
+    stop_price: Text,
+    working_type: &'static str,
+    price_protect: bool,
+    orig_type: &'static str,
+    price_match: &'static str,
+    self_trade_prevention_mode: &'static str,
+    good_till_date: u64,
+    time: u64,
+    update_time: u64,
+}
+
+impl OrderShown {
+    pub fn new(order: &Order, instrument: &Instrument) -> Self {
+        let zero = Text::zero(u32::from(instrument.spec.price_decimals));
+        let price = match order.order_type {
+            OrderType::Limit => instrument.price(order.price),
+            OrderType::Market => zero,
+        };
+        Self {
+            order_id: order.order.0,
+            symbol: instrument.name().to_owned(),
+            status: order.status.word(),
+            client_order_id: order.client_id.to_string(),
+            price,
+            avg_price: instrument.average_price(order.cum_quote.into(), order.cum_qty),
+            orig_qty: instrument.qty(order.qty),
+            executed_qty: instrument.qty(order.cum_qty),
+            cum_qty: instrument.qty(order.cum_qty),
+            cum_quote: Text::fixed(order.cum_quote.into(), QUOTE_DECIMALS),
+            time_in_force: order.time_in_force.word(),
+            order_type: order.order_type.word(),
+            reduce_only: order.reduce_only,
+            close_position: false,
+            side: order.side.word(),
+            position_side: order.position_side.word(),
+            stop_price: zero,
+            working_type: "CONTRACT_PRICE",
+            price_protect: false,
+            orig_type: order.order_type.word(),
+            price_match: order.price_match.word(),
+            self_trade_prevention_mode: order.self_trade.word(),
+            good_till_date: order.good_till / 1_000,
+            time: order.created / 1_000,
+            update_time: order.updated / 1_000,
+        }
+    }
+}
+
+/// An order as its shard accepted it, before any fill.
+pub fn accepted(place: &Place, reply: &Reply) -> Order {
+    Order {
+        order: reply.outcome.order,
+        account: place.account,
+        symbol: place.symbol,
+        side: place.side,
+        order_type: place.order_type,
+        time_in_force: place.time_in_force,
+        self_trade: place.self_trade,
+        price_match: place.price_match,
+        position_side: place.position_side,
+        reduce_only: place.reduce_only,
+        status: OrderStatus::New,
+        price: place.price,
+        qty: place.qty,
+        cum_qty: 0,
+        cum_quote: 0,
+        good_till: place.good_till,
+        client_id: place.client_id,
+        created: reply.ts,
+        updated: reply.ts,
+    }
+}
