@@ -1,0 +1,217 @@
+//! Which thread runs which stage, and how a running pipeline is brought to rest.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use core_affinity::CoreId;
+
+use crate::{
+    Error,
+    agent::Agent,
+    clock::Clock,
+    control::{Control, DeathWatch, Phase},
+    idle::{Idle, Patience},
+    pipeline::Pipeline,
+    progress::Progress,
+};
+
+/// Stages of a pipeline; `spread` wants a core for each.
+pub const STAGES: usize = 5;
+/// From so many cores on, each stage may have one of its own.
+pub const SPREAD_CORES_MIN: usize = 6;
+/// What is under way when a node is told to stop has this long to come through.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const DRAIN_LOOK_INTERVAL: Duration = Duration::from_micros(200);
+
+/// How stages are laid over threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All on one thread, which rests when there is nothing to do.
+    Compact,
+    /// One thread a stage, each on a core of its own that it never lets go of. The cores by
+    /// number, one a stage; empty: the first ones there are.
+    Spread { cores: Vec<usize> },
+}
+
+impl Layout {
+    /// What suits a machine with so many cores.
+    pub fn for_cores(cores: usize) -> Self {
+        if cores < SPREAD_CORES_MIN { Self::Compact } else { Self::Spread { cores: Vec::new() } }
+    }
+
+    /// The core of each thread, checked against those of this machine; nothing has been started.
+    fn pins(&self) -> Result<Vec<Option<CoreId>>, Error> {
+        let Self::Spread { cores } = self else { return Ok(vec![None]) };
+        let lacking = |why: String| Error::Cores { needed: STAGES, why };
+        let present = core_affinity::get_core_ids()
+            .filter(|present| !present.is_empty())
+            .ok_or_else(|| lacking("this machine does not say which it has".into()))?;
+        if cores.is_empty() {
+            if present.len() < STAGES {
+                return Err(lacking(format!("there are {}", present.len())));
+            }
+            return Ok(present.into_iter().take(STAGES).map(Some).collect());
+        }
+        if cores.len() != STAGES {
+            return Err(lacking(format!("the configuration names {}", cores.len())));
+        }
+        cores
+            .iter()
+            .enumerate()
+            .map(|(at, core)| {
+                if cores[..at].contains(core) {
+                    return Err(lacking(format!("core {core} is named twice")));
+                }
+                let found = present.iter().find(|id| id.id == *core);
+                found.copied().map(Some).ok_or_else(|| lacking(format!("core {core} is not there")))
+            })
+            .collect()
+    }
+
+    /// Whether this machine can run it.
+    pub fn check(&self) -> Result<(), Error> {
+        self.pins().map(|_| ())
+    }
+}
+
+/// A pipeline at work.
+pub struct Running {
+    threads: Vec<JoinHandle<()>>,
+    pub control: Arc<Control>,
+    pub progress: Arc<Progress>,
+}
+
+impl Running {
+    pub(crate) fn start(pipeline: Pipeline, layout: &Layout, clock: Clock) -> Result<Self, Error> {
+        let Pipeline { agents, control, progress } = pipeline;
+        let pins = layout.pins()?;
+        let patience = match layout {
+            Layout::Compact => Patience::BackOff,
+            Layout::Spread { .. } => Patience::Spin,
+        };
+        let mut running = Self { threads: Vec::new(), control, progress };
+        for (agents, core) in shares(agents, pins.len()).into_iter().zip(pins) {
+            let name = agents[0].name();
+            let shift = Shift {
+                agents,
+                core,
+                clock,
+                idle: Idle::new(patience),
+                control: Arc::clone(&running.control),
+                progress: Arc::clone(&running.progress),
+            };
+            let thread = thread::Builder::new().name(name.into()).spawn(move || shift.work(name));
+            match thread {
+                Ok(thread) => running.threads.push(thread),
+                Err(error) => {
+                    running.control.stop();
+                    return Err(Error::Thread(error));
+                }
+            }
+        }
+        Ok(running)
+    }
+
+    /// Ends intake, lets what is under way come through, stops the threads; the journals are
+    /// durable and closed when this returns. The failure that ended the node, if one did.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.control.drain();
+        self.wake();
+        let started = Instant::now();
+        while self.control.phase() == Phase::Draining && !self.progress.is_drained() {
+            if started.elapsed() > DRAIN_TIMEOUT {
+                let waited_ms = DRAIN_TIMEOUT.as_millis() as u64;
+                self.control.fail(Error::DrainTimeout { waited_ms });
+            }
+            thread::sleep(DRAIN_LOOK_INTERVAL);
+        }
+        self.end();
+        self.control.take_failure().map_or(Ok(()), Err)
+    }
+
+    /// Wakes threads that rest, because there is something to do.
+    pub fn wake(&self) {
+        for thread in &self.threads {
+            thread.thread().unpark();
+        }
+    }
+
+    fn end(&mut self) {
+        self.control.stop();
+        self.wake();
+        for thread in self.threads.drain(..) {
+            // A panic there has become the failure already.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Divides the stages over so many threads: all on one, or one each.
+fn shares(agents: Vec<Box<dyn Agent>>, threads: usize) -> Vec<Vec<Box<dyn Agent>>> {
+    if threads == 1 {
+        return vec![agents];
+    }
+    assert_eq!(agents.len(), threads, "a thread a stage");
+    agents.into_iter().map(|agent| vec![agent]).collect()
+}
+
+/// What one thread does.
+struct Shift {
+    agents: Vec<Box<dyn Agent>>,
+    core: Option<CoreId>,
+    clock: Clock,
+    idle: Idle,
+    control: Arc<Control>,
+    progress: Arc<Progress>,
+}
+
+impl Shift {
+    fn work(mut self, name: &'static str) {
+        let _watch = DeathWatch { control: Arc::clone(&self.control), thread: name };
+        if let Some(core) = self.core
+            && !core_affinity::set_for_current(core)
+        {
+            let why = format!("{name} may not run on core {}", core.id);
+            return self.control.fail(Error::Cores { needed: STAGES, why });
+        }
+        while self.control.phase() != Phase::Stopped {
+            let now = self.clock.now();
+            let work = self.agents.iter_mut().map(|agent| agent.poll(&now)).sum();
+            self.idle.rest(work, &now, self.progress.client_ns.get());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_cores_share_a_thread() {
+        assert_eq!(Layout::for_cores(2), Layout::Compact);
+        assert_eq!(Layout::for_cores(8), Layout::Spread { cores: Vec::new() });
+        assert!(Layout::Compact.check().is_ok());
+    }
+
+    #[test]
+    fn cores_that_cannot_be_had_are_an_error_before_the_start() {
+        let cases = [
+            (vec![0, 1], "names 2"),
+            (vec![0, 0, 0, 0, 0], "named twice"),
+            (vec![0, 100_001, 100_002, 100_003, 100_004], "is not there"),
+        ];
+        for (cores, why) in cases {
+            let error = Layout::Spread { cores }.check().unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+}

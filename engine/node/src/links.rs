@@ -1,0 +1,351 @@
+//! The links between the ledger and the trading shards: messages that move money, from one
+//! shard's log into another's.
+//!
+//! What has to be said stands in the shard's own events, so it is committed before it leaves. It
+//! is sent until the other end says that it has applied it; applied twice it counts once, because
+//! each link counts its messages.
+//!
+//! ```text
+//!   own events                                              the peer's ingress
+//!   GrantIssued  ─▶ ┌────┬────┬────┬────┐ ── Grant, … ─▶
+//!   RecallIssued    │ n  │n+1 │n+2 │    │
+//!   ReturnIssued    └────┴────┴────┴────┘ ◀─ LinkAck, as own event LinkAcked: dropped up to there
+//!   LinkApplied  ─▶ one number             ── LinkAck ───▶
+//! ```
+
+use std::collections::VecDeque;
+
+use protocol::{
+    Command, Envelope, Event, ShardId,
+    command::{Grant, LinkAck, Recall, Return},
+    event,
+    limits::{COMMAND_BYTES_MAX, SHARDS_MAX},
+    wire::{self, Message, MessageKind},
+};
+use replication::MonotonicNs;
+use transport::{Offer, Publication};
+
+use crate::clock::Now;
+
+/// So long without an answer, and what is not acknowledged is sent again.
+pub const RESEND_AFTER_NS: u64 = 200_000_000;
+
+/// All links of one shard.
+pub struct Links {
+    own: ShardId,
+    cluster: u64,
+    links: [Link; SHARDS_MAX],
+    message: Box<Message>,
+}
+
+/// The way to one other shard.
+#[derive(Default)]
+struct Link {
+    incarnation: u64,
+    publication: Option<Box<dyn Publication>>,
+    /// Not acknowledged yet, in the order of their numbers.
+    waiting: VecDeque<Waiting>,
+    /// The first of `waiting` that is to be sent (again).
+    cursor: usize,
+    /// When something was sent last, or acknowledged.
+    moved: MonotonicNs,
+    /// What this shard has applied of the peer's and not said yet.
+    to_acknowledge: Option<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiting {
+    link_seq: u64,
+    command: Command,
+}
+
+impl Links {
+    pub fn new(own: ShardId, cluster: u64) -> Self {
+        let links = std::array::from_fn(|_| Link::default());
+        Self { own, cluster, links, message: Box::default() }
+    }
+
+    /// Looks at a frame's events, which are the node's own.
+    pub fn watch(&mut self, mut events: &[u8]) {
+        while !events.is_empty() {
+            let (_, event, rest) = match event::decode_next(events) {
+                Ok(next) => next,
+                Err(error) => panic!("own events are whole: {error}"),
+            };
+            self.event(&event);
+            events = rest;
+        }
+    }
+
+    /// Adds a message that has to reach a peer: the next one, or one that a start found
+    /// unacknowledged.
+    pub fn push(&mut self, peer: ShardId, link_seq: u64, command: Command) {
+        if let Some(link) = self.link(peer) {
+            link.waiting.push_back(Waiting { link_seq, command });
+        }
+    }
+
+    /// The peer has (again) an address: whatever it has not acknowledged goes there.
+    pub fn meet(&mut self, peer: ShardId, incarnation: u64, publication: Box<dyn Publication>) {
+        if let Some(link) = self.link(peer) {
+            link.incarnation = incarnation;
+            link.publication = Some(publication);
+            link.cursor = 0;
+        }
+    }
+
+    /// Sends what is due; returns the messages sent.
+    pub fn poll(&mut self, now: &Now) -> usize {
+        let Self { own, cluster, links, message } = self;
+        links.iter_mut().map(|link| link.poll(now, *own, *cluster, message)).sum()
+    }
+
+    /// Takes one event.
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::GrantIssued(grant) => {
+                let command = Command::Grant(Grant {
+                    link_seq: grant.link_seq,
+                    account: grant.account,
+                    _pad: 0,
+                    amount: grant.amount,
+                });
+                self.push(grant.to, grant.link_seq, command);
+            }
+            Event::RecallIssued(recall) => {
+                let command = Command::Recall(Recall {
+                    link_seq: recall.link_seq,
+                    account: recall.account,
+                    _pad: 0,
+                    amount: recall.amount,
+                    lend: recall.lend,
+                });
+                self.push(recall.to, recall.link_seq, command);
+            }
+            Event::ReturnIssued(returned) => {
+                let command = Command::Return(Return {
+                    link_seq: returned.link_seq,
+                    account: returned.account,
+                    from: self.own,
+                    _pad: [0; 3],
+                    amount: returned.amount,
+                    lend: returned.lend,
+                });
+                self.push(ShardId::LEDGER, returned.link_seq, command);
+            }
+            Event::LinkApplied(applied) => {
+                if let Some(link) = self.link(applied.peer) {
+                    link.to_acknowledge = link.to_acknowledge.max(Some(applied.link_seq));
+                }
+            }
+            Event::LinkAcked(acked) => {
+                if let Some(link) = self.link(acked.peer) {
+                    link.acknowledged(acked.link_seq);
+                }
+            }
+            Event::Outcome(_)
+            | Event::SessionOpened(_)
+            | Event::OrderAccepted(_)
+            | Event::Trade(_)
+            | Event::OrderAmended(_)
+            | Event::OrderClosed(_)
+            | Event::Level(_)
+            | Event::Reserved(_)
+            | Event::SettingsChanged(_)
+            | Event::FeesChanged(_)
+            | Event::SymbolListed(_)
+            | Event::BracketsSet(_)
+            | Event::SymbolStateChanged(_)
+            | Event::Mark(_)
+            | Event::CashChanged(_)
+            | Event::LendSettled(_) => {}
+        }
+    }
+
+    /// `None` for a shard that no cluster has; the engine names none.
+    fn link(&mut self, peer: ShardId) -> Option<&mut Link> {
+        self.links.get_mut(usize::from(peer.0))
+    }
+}
+
+impl Link {
+    fn acknowledged(&mut self, link_seq: u64) {
+        while self.waiting.front().is_some_and(|waiting| waiting.link_seq <= link_seq) {
+            self.waiting.pop_front();
+            self.cursor = self.cursor.saturating_sub(1);
+        }
+    }
+
+    fn poll(&mut self, now: &Now, own: ShardId, cluster: u64, message: &mut Message) -> usize {
+        if self.waiting.is_empty() && self.to_acknowledge.is_none() {
+            return 0;
+        }
+        let Some(publication) = &mut self.publication else { return 0 };
+        if self.cursor > 0 && now.since(self.moved) >= RESEND_AFTER_NS {
+            self.cursor = 0;
+        }
+        let mut sent = 0;
+        while self.cursor < self.waiting.len() || self.to_acknowledge.is_some() {
+            wire::begin(message, cluster, MessageKind::Submit);
+            if let Some(link_seq) = self.to_acknowledge {
+                let ack = LinkAck { peer: own, _pad: [0; 7], link_seq };
+                push(message, &Command::LinkAck(ack));
+            }
+            let end = fill(message, &self.waiting, self.cursor);
+            match publication.offer(message.as_bytes()) {
+                Offer::Sent => {
+                    sent += 1;
+                    self.cursor = end;
+                    self.to_acknowledge = None;
+                    self.moved = now.monotonic;
+                }
+                Offer::BackPressured | Offer::NotConnected => break,
+                Offer::Closed | Offer::TooLong => {
+                    // The clerk finds out whether the peer or the whole transport is gone.
+                    self.publication = None;
+                    break;
+                }
+            }
+        }
+        sent
+    }
+}
+
+/// Adds what waits from `cursor` on, as far as it fits; returns where it ended.
+fn fill(message: &mut Message, waiting: &VecDeque<Waiting>, cursor: usize) -> usize {
+    let fitting = waiting.iter().skip(cursor).take_while(|next| push(message, &next.command));
+    cursor + fitting.count()
+}
+
+fn push(message: &mut Message, command: &Command) -> bool {
+    let mut payload = [0; COMMAND_BYTES_MAX];
+    let len = command.encode(&Envelope::default(), &mut payload);
+    message.push_command(command.kind() as u16, &payload[..len])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{
+        AccountId, CommandKind,
+        event::{GrantIssued, LinkAcked, LinkApplied},
+    };
+    use transport::{StreamId, Subscription, Transport, local::LocalNetwork};
+
+    const PEER: ShardId = ShardId(2);
+    const CLUSTER: u64 = 5;
+
+    struct Rig {
+        network: LocalNetwork,
+        links: Links,
+    }
+
+    fn rig() -> Rig {
+        Rig { network: LocalNetwork::new(), links: Links::new(ShardId::LEDGER, CLUSTER) }
+    }
+
+    impl Rig {
+        fn peer(&mut self, incarnation: u64) -> Box<dyn Subscription> {
+            let mut transport = self.network.transport();
+            let stream = StreamId(100 + incarnation as i32);
+            let subscription = transport.subscription("local", stream).unwrap();
+            let publication = transport.publication("local", stream).unwrap();
+            self.links.meet(PEER, incarnation, publication);
+            subscription
+        }
+
+        fn issue(&mut self, link_seq: u64) {
+            self.links.event(&Event::GrantIssued(GrantIssued {
+                link_seq,
+                account: AccountId(1),
+                to: PEER,
+                _pad: [0; 3],
+                amount: 10,
+            }));
+        }
+
+        fn poll_at(&mut self, ns: u64) {
+            self.links.poll(&Now { monotonic: MonotonicNs(ns), wall_ns: 0 });
+        }
+    }
+
+    fn received(subscription: &mut Box<dyn Subscription>) -> Vec<(CommandKind, u64)> {
+        let mut all = Vec::new();
+        let mut each = |message: &[u8]| {
+            let (kind, body) = wire::open(message, CLUSTER).unwrap();
+            assert_eq!(kind, MessageKind::Submit);
+            for command in wire::commands(body) {
+                let (kind, payload) = command.unwrap();
+                let (envelope, command) = Command::decode(kind, payload).unwrap();
+                assert!(envelope.session.is_none() && command.kind().is_link());
+                all.push(match command {
+                    Command::Grant(grant) => (CommandKind::Grant, grant.link_seq),
+                    Command::LinkAck(ack) => (CommandKind::LinkAck, ack.link_seq),
+                    other => panic!("{other:?}"),
+                });
+            }
+        };
+        subscription.poll(&mut each, usize::MAX);
+        all
+    }
+
+    #[test]
+    fn grants_go_out_once_and_again_when_nobody_answers() {
+        let mut rig = rig();
+        rig.issue(1);
+        rig.poll_at(0);
+        let mut peer = rig.peer(1);
+        rig.issue(2);
+        rig.poll_at(1);
+        let both = [(CommandKind::Grant, 1), (CommandKind::Grant, 2)];
+        assert_eq!(received(&mut peer), both);
+        rig.poll_at(RESEND_AFTER_NS);
+        assert!(received(&mut peer).is_empty());
+        rig.poll_at(1 + RESEND_AFTER_NS);
+        assert_eq!(received(&mut peer), both);
+    }
+
+    #[test]
+    fn an_acknowledged_grant_is_forgotten() {
+        let mut rig = rig();
+        let mut peer = rig.peer(1);
+        for link_seq in 1..=3 {
+            rig.issue(link_seq);
+        }
+        rig.poll_at(0);
+        assert_eq!(received(&mut peer).len(), 3);
+        let acked = LinkAcked { peer: PEER, _pad: [0; 7], link_seq: 2 };
+        rig.links.event(&Event::LinkAcked(acked));
+        rig.issue(4);
+        rig.poll_at(1);
+        assert_eq!(received(&mut peer), [(CommandKind::Grant, 4)]);
+        rig.poll_at(1 + RESEND_AFTER_NS);
+        assert_eq!(received(&mut peer), [(CommandKind::Grant, 3), (CommandKind::Grant, 4)]);
+    }
+
+    #[test]
+    fn a_peer_that_starts_anew_gets_everything_again() {
+        let mut rig = rig();
+        let mut peer = rig.peer(1);
+        rig.issue(1);
+        rig.poll_at(0);
+        assert_eq!(received(&mut peer).len(), 1);
+        let mut reborn = rig.peer(2);
+        rig.poll_at(1);
+        assert_eq!(received(&mut reborn), [(CommandKind::Grant, 1)]);
+    }
+
+    #[test]
+    fn what_was_applied_is_acknowledged_once_for_all() {
+        let mut rig = rig();
+        let mut peer = rig.peer(1);
+        for link_seq in [4, 5, 6] {
+            let applied = LinkApplied { peer: PEER, _pad: [0; 7], link_seq };
+            rig.links.event(&Event::LinkApplied(applied));
+        }
+        rig.poll_at(0);
+        assert_eq!(received(&mut peer), [(CommandKind::LinkAck, 6)]);
+        rig.poll_at(RESEND_AFTER_NS * 2);
+        assert!(received(&mut peer).is_empty());
+    }
+}
