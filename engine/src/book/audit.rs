@@ -15,8 +15,6 @@ pub enum Fault {
     EmptyLevel { side: Side, price: Ticks },
     /// A level's quantity is not the sum of its orders'.
     LevelQty { side: Side, price: Ticks, level: Lots, orders: Lots },
-    /// A level counts other orders than its queue has.
-    LevelOrders { side: Side, price: Ticks },
     /// A queue's links don't meet, or an order stands in the wrong one.
     Queue { side: Side, price: Ticks },
     /// Levels don't come in the order of their prices.
@@ -56,7 +54,7 @@ impl<P: Copy + Default> Book<P> {
                 return Err(Fault::LevelOrder { side, price });
             }
             last = Some(price);
-            if level.orders == 0 || level.qty <= 0 {
+            if level.qty <= 0 {
                 return Err(Fault::EmptyLevel { side, price });
             }
             queued += self.audit_queue(side, price)?;
@@ -85,9 +83,6 @@ impl<P: Copy + Default> Book<P> {
         }
         if level.qty != qty {
             return Err(Fault::LevelQty { side, price, level: level.qty, orders: qty });
-        }
-        if level.orders as usize != orders {
-            return Err(Fault::LevelOrders { side, price });
         }
         Ok(orders)
     }

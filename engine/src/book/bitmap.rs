@@ -21,18 +21,19 @@ impl Bitmap {
         Self { words: vec![0; words], summary: vec![0; words.div_ceil(WORD_BITS)] }
     }
 
+    #[inline]
     pub fn set(&mut self, index: usize) {
         let word = index / WORD_BITS;
         self.words[word] |= 1 << (index % WORD_BITS);
         self.summary[word / WORD_BITS] |= 1 << (word % WORD_BITS);
     }
 
+    #[inline]
     pub fn clear(&mut self, index: usize) {
         let word = index / WORD_BITS;
         self.words[word] &= !(1 << (index % WORD_BITS));
-        if self.words[word] == 0 {
-            self.summary[word / WORD_BITS] &= !(1 << (word % WORD_BITS));
-        }
+        let emptied = u64::from(self.words[word] == 0);
+        self.summary[word / WORD_BITS] &= !(emptied << (word % WORD_BITS));
     }
 
     /// The first set bit at `index` or below it, going on at the top after bit 0, round to

@@ -31,6 +31,7 @@ impl IdIndex {
         Self { ring: vec![0; RING_MIN], lapped: HashMap::default() }
     }
 
+    #[inline]
     pub fn find<P: Copy + Default>(&self, id: OrderId, orders: &Slab<P>) -> Option<Slot> {
         let slot = Slot(self.ring[self.entry(id)]);
         if !slot.is_none() && orders[slot].id == id {
@@ -45,13 +46,20 @@ impl IdIndex {
     }
 
     /// `id` is in no slot yet. The younger of two ids that want one entry gets it.
+    #[inline]
     pub fn insert<P: Copy + Default>(&mut self, id: OrderId, slot: Slot, orders: &Slab<P>) {
         let entry = self.entry(id);
         let occupant = Slot(self.ring[entry]);
         if occupant.is_none() {
             self.ring[entry] = slot.0;
-            return;
+        } else {
+            self.lap(entry, id, slot, orders);
         }
+    }
+
+    #[cold]
+    fn lap<P: Copy + Default>(&mut self, entry: usize, id: OrderId, slot: Slot, orders: &Slab<P>) {
+        let occupant = Slot(self.ring[entry]);
         let occupant_id = orders[occupant].id;
         assert_ne!(occupant_id, id, "an order id is used once");
         let (young, old) =
@@ -64,6 +72,7 @@ impl IdIndex {
         }
     }
 
+    #[inline]
     pub fn remove(&mut self, id: OrderId, slot: Slot) {
         let entry = self.entry(id);
         if self.ring[entry] == slot.0 {

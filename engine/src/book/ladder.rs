@@ -38,7 +38,12 @@ pub(super) struct Level {
     pub qty: Lots,
     pub head: Slot,
     pub tail: Slot,
-    pub orders: u32,
+}
+
+impl Level {
+    pub const fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -99,43 +104,41 @@ impl Ladder {
         self.best
     }
 
+    #[inline]
     pub fn get(&self, key: u64) -> Option<&Level> {
         if self.is_near(key) {
             let level = &self.levels[self.index(key)];
-            return (level.orders > 0).then_some(level);
+            return (!level.is_empty()).then_some(level);
         }
         self.far.get(key)
     }
 
     /// A level that exists.
+    #[inline]
     pub fn get_mut(&mut self, key: u64) -> &mut Level {
         if self.is_near(key) {
             let index = self.index(key);
             return &mut self.levels[index];
         }
-        self.misses += 1;
-        self.far.get_mut(key).expect("a queued order's level exists")
+        self.far_level(key)
     }
 
     /// The level to queue an order in, made when there is none: the caller adds an order to it.
+    #[inline]
     pub fn level_for(&mut self, key: u64) -> &mut Level {
-        if !self.is_near(key) {
-            self.miss(key);
-        }
-        if !self.is_near(key) {
-            self.best = self.best.max(key);
+        if !self.is_near(key) && !self.draws_near(key) {
             return self.far_level_for(key);
         }
         let index = self.index(key);
-        if self.levels[index].orders == 0 {
-            self.bits.set(index);
-            self.near += 1;
-            self.best = self.best.max(key);
-        }
+        // Set whether it was or not: no branch is cheaper than a guess.
+        self.bits.set(index);
+        self.near += usize::from(self.levels[index].is_empty());
+        self.best = self.best.max(key);
         &mut self.levels[index]
     }
 
     /// Forgets a level whose last order has left.
+    #[inline]
     pub fn remove_empty(&mut self, key: u64) {
         if self.is_near(key) {
             let index = self.index(key);
@@ -143,7 +146,7 @@ impl Ladder {
             self.near -= 1;
         } else {
             let level = self.far.remove(key);
-            assert!(level.is_some_and(|level| level.orders == 0), "only an empty level goes");
+            assert!(level.is_some_and(|level| level.is_empty()), "only an empty level goes");
         }
         if key == self.best {
             self.best = self.below(key).unwrap_or(0);
@@ -166,7 +169,15 @@ impl Ladder {
         (found <= from).then_some(found)
     }
 
+    #[cold]
+    fn far_level(&mut self, key: u64) -> &mut Level {
+        self.misses += 1;
+        self.far.get_mut(key).expect("a queued order's level exists")
+    }
+
+    #[cold]
     fn far_level_for(&mut self, key: u64) -> &mut Level {
+        self.best = self.best.max(key);
         if self.far.get(key).is_none() {
             self.far.insert(key, Level::default());
         }
@@ -187,12 +198,13 @@ impl Ladder {
     }
 
     /// Counts a use of a far level that is about to be made, and moves or widens the window when
-    /// that has been paid for.
-    fn miss(&mut self, key: u64) {
+    /// that has been paid for; whether the key is in the window now.
+    #[cold]
+    fn draws_near(&mut self, key: u64) -> bool {
         self.misses += 1;
         let price = self.near + self.levels.len() / KEYS_PER_MISS;
         if self.misses <= price && !(self.near == 0 && self.far.is_empty()) {
-            return;
+            return false;
         }
         self.misses = 0;
         let best = self.best.max(key);
@@ -203,6 +215,7 @@ impl Ladder {
         } else if self.levels.len() < WIDTH_MAX {
             self.widen(best);
         }
+        self.is_near(key)
     }
 
     /// Moves the window to where `best` is a quarter below its top. Levels of both the old and
@@ -226,13 +239,16 @@ impl Ladder {
     }
 
     fn widen(&mut self, best: u64) {
-        let mut wider = Self { levels: Vec::new(), ..Self::new() };
         let width = self.levels.len() * 2;
-        wider.levels = vec![Level::default(); width];
-        wider.bits = Bitmap::new(width);
-        wider.base = base_below(best, width as u64);
-        wider.best = self.best;
-        core::mem::swap(&mut wider.far, &mut self.far);
+        let mut wider = Self {
+            base: base_below(best, width as u64),
+            best: self.best,
+            levels: vec![Level::default(); width],
+            bits: Bitmap::new(width),
+            near: 0,
+            misses: 0,
+            far: core::mem::replace(&mut self.far, FarLevels::new()),
+        };
         let mut next = self.near_below(u64::MAX);
         while let Some(key) = next {
             next = self.near_below(key);

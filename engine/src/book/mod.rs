@@ -77,7 +77,6 @@ pub struct Counters {
 pub struct LevelView {
     pub price: Ticks,
     pub qty: Lots,
-    pub orders: u32,
 }
 
 /// An order after a step that changed its level.
@@ -107,6 +106,7 @@ impl<P: Copy + Default> Book<P> {
     }
 
     /// Orders that rest.
+    #[inline]
     pub fn len(&self) -> usize {
         self.orders.len()
     }
@@ -117,16 +117,19 @@ impl<P: Copy + Default> Book<P> {
 
     // Ids.
 
+    #[inline]
     pub fn next_order_id(&mut self) -> OrderId {
         self.counters.order.0 += 1;
         self.counters.order
     }
 
+    #[inline]
     pub fn next_trade_id(&mut self) -> TradeId {
         self.counters.trade.0 += 1;
         self.counters.trade
     }
 
+    #[inline]
     pub fn next_update(&mut self) -> u64 {
         self.counters.update += 1;
         self.counters.update
@@ -144,11 +147,13 @@ impl<P: Copy + Default> Book<P> {
     // Reading.
 
     /// The order of this id, if it rests.
+    #[inline]
     pub fn find(&self, id: OrderId) -> Option<Slot> {
         self.ids.find(id, &self.orders)
     }
 
     /// An order in the book; panics when the slot is free.
+    #[inline]
     pub fn order(&self, slot: Slot) -> &Order<P> {
         let order = &self.orders[slot];
         assert!(order.state != State::Free, "{slot:?} holds no order");
@@ -156,6 +161,7 @@ impl<P: Copy + Default> Book<P> {
     }
 
     /// As [`Self::order`], to change its data.
+    #[inline]
     pub fn order_mut(&mut self, slot: Slot) -> &mut Order<P> {
         let order = &mut self.orders[slot];
         assert!(order.state != State::Free, "{slot:?} holds no order");
@@ -185,17 +191,13 @@ impl<P: Copy + Default> Book<P> {
             0..=PRICE_MAX => self.ladder(side).get(key_of(side, price)),
             _ => None,
         };
-        let (qty, orders) = level.map_or((0, 0), |level| (level.qty, level.orders));
-        LevelView { price, qty, orders }
+        LevelView { price, qty: level.map_or(0, |level| level.qty) }
     }
 
     /// The levels of a side from the best on.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> + '_ {
-        self.levels_from_best(side).map(move |(key, level)| LevelView {
-            price: price_of(side, key),
-            qty: level.qty,
-            orders: level.orders,
-        })
+        self.levels_from_best(side)
+            .map(move |(key, level)| LevelView { price: price_of(side, key), qty: level.qty })
     }
 
     /// The orders of a side in price-time order.
@@ -218,6 +220,7 @@ impl<P: Copy + Default> Book<P> {
     ///
     /// Panics when the price, the quantity or the id is out of range: filters come before the
     /// book. Whether it crosses the other side is the caller's business too.
+    #[inline]
     pub fn rest(&mut self, order: Resting<P>) -> (Slot, Lots) {
         assert!((0..=PRICE_MAX).contains(&order.price), "price {} out of range", order.price);
         assert!((1..=QTY_MAX).contains(&order.remaining), "qty {} out of range", order.remaining);
@@ -230,6 +233,7 @@ impl<P: Copy + Default> Book<P> {
     }
 
     /// Fills `lots` of a resting order. With nothing left of it, it leaves the book.
+    #[inline]
     pub fn fill(&mut self, slot: Slot, lots: Lots) -> Changed<'_, P> {
         let order = self.order_mut(slot);
         assert!(0 < lots && lots <= order.remaining, "{lots} lots are not there to fill");
@@ -246,6 +250,7 @@ impl<P: Copy + Default> Book<P> {
     }
 
     /// Takes `lots` from what remains of an order, which keeps its place; some must be left.
+    #[inline]
     pub fn reduce(&mut self, slot: Slot, lots: Lots) -> Changed<'_, P> {
         let order = self.order_mut(slot);
         assert!(0 < lots && lots < order.remaining, "a reduce by {lots} lots leaves nothing");
@@ -255,6 +260,7 @@ impl<P: Copy + Default> Book<P> {
     }
 
     /// Takes an order out of the book.
+    #[inline]
     pub fn remove(&mut self, slot: Slot) -> Changed<'_, P> {
         let level_qty = self.dequeue(slot, self.order(slot).remaining);
         self.forget(slot);
@@ -263,12 +269,14 @@ impl<P: Copy + Default> Book<P> {
 
     /// Takes an order out of its level only: it can be found by slot and id, but not met. It is
     /// to be followed by [`Self::rest_lifted`] or [`Self::drop_lifted`].
+    #[inline]
     pub fn lift(&mut self, slot: Slot) -> Changed<'_, P> {
         let level_qty = self.dequeue(slot, self.order(slot).remaining);
         Changed { order: &mut self.orders[slot], level_qty }
     }
 
     /// Puts a lifted order at the tail of a level, with what is left of it now.
+    #[inline]
     pub fn rest_lifted(
         &mut self,
         slot: Slot,
@@ -286,12 +294,14 @@ impl<P: Copy + Default> Book<P> {
     }
 
     /// Ends a lifted order.
+    #[inline]
     pub fn drop_lifted(&mut self, slot: Slot) -> &mut Order<P> {
         assert!(self.order(slot).state == State::Lifted, "{slot:?} rests");
         self.forget(slot);
         &mut self.orders[slot]
     }
 
+    #[inline]
     fn ladder(&self, side: Side) -> &Ladder {
         &self.sides[side as usize]
     }
@@ -316,56 +326,43 @@ impl<P: Copy + Default> Book<P> {
     }
 
     /// Links an order to the tail of its level; returns the level's quantity.
+    #[inline]
     fn enqueue(&mut self, slot: Slot) -> Lots {
-        let order = &self.orders[slot];
-        let (side, price, remaining) = (order.side, order.price, order.remaining);
-        let level = self.sides[side as usize].level_for(key_of(side, price));
-        let tail = core::mem::replace(&mut level.tail, slot);
-        if tail.is_none() {
-            level.head = slot;
-        }
-        level.qty += remaining;
-        level.orders += 1;
-        let level_qty = level.qty;
-        if !tail.is_none() {
-            self.orders[tail].next = slot;
-        }
         let order = &mut self.orders[slot];
+        let level = self.sides[order.side as usize].level_for(key_of(order.side, order.price));
+        let tail = core::mem::replace(&mut level.tail, slot);
+        level.head = if tail.is_none() { slot } else { level.head };
+        level.qty += order.remaining;
+        let level_qty = level.qty;
         (order.prev, order.next, order.state) = (tail, Slot::NONE, State::Queued);
+        self.orders[tail].next = slot;
         level_qty
     }
 
     /// Unlinks an order of which the level still counts `lots`; returns the level's quantity.
+    #[inline]
     fn dequeue(&mut self, slot: Slot, lots: Lots) -> Lots {
         let order = &mut self.orders[slot];
         assert!(order.state == State::Queued, "{slot:?} is in no queue");
         order.state = State::Lifted;
         let (prev, next, side) = (order.prev, order.next, order.side);
         let key = key_of(side, order.price);
-        if !prev.is_none() {
-            self.orders[prev].next = next;
-        }
-        if !next.is_none() {
-            self.orders[next].prev = prev;
-        }
+        self.orders[prev].next = next;
+        self.orders[next].prev = prev;
         let ladder = &mut self.sides[side as usize];
         let level = ladder.get_mut(key);
-        if prev.is_none() {
-            level.head = next;
-        }
-        if next.is_none() {
-            level.tail = prev;
-        }
+        level.head = if prev.is_none() { next } else { level.head };
+        level.tail = if next.is_none() { prev } else { level.tail };
         level.qty -= lots;
-        level.orders -= 1;
         let level_qty = level.qty;
-        if level.orders == 0 {
-            assert_eq!(level_qty, 0, "an empty level holds nothing");
+        if level.is_empty() {
+            assert!(level_qty == 0, "an empty level holds {level_qty} lots");
             ladder.remove_empty(key);
         }
         level_qty
     }
 
+    #[inline]
     fn shrink_level(&mut self, slot: Slot, lots: Lots) -> Lots {
         let order = &self.orders[slot];
         assert!(order.state == State::Queued, "{slot:?} is in no queue");
@@ -374,6 +371,7 @@ impl<P: Copy + Default> Book<P> {
         level.qty
     }
 
+    #[inline]
     fn forget(&mut self, slot: Slot) {
         self.ids.remove(self.orders[slot].id, slot);
         self.orders.free(slot);

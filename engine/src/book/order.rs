@@ -17,11 +17,13 @@ impl Slot {
     /// No order. Zero, so that tables of slots are born empty.
     pub const NONE: Self = Self(0);
 
+    #[inline]
     pub const fn is_none(self) -> bool {
         self.0 == 0
     }
 
     /// The place as a number, dense from 1, for tables that go along with the book.
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -75,32 +77,39 @@ pub(super) enum State {
 }
 
 impl<P> Order<P> {
+    #[inline]
     pub const fn id(&self) -> OrderId {
         self.id
     }
 
+    #[inline]
     pub const fn account(&self) -> AccountId {
         self.account
     }
 
+    #[inline]
     pub const fn side(&self) -> Side {
         self.side
     }
 
+    #[inline]
     pub const fn price(&self) -> Ticks {
         self.price
     }
 
+    #[inline]
     pub const fn remaining(&self) -> Lots {
         self.remaining
     }
 
     /// Filled so far.
+    #[inline]
     pub const fn cum_qty(&self) -> Lots {
         self.cum_qty
     }
 
     /// Its whole quantity: what is filled and what remains.
+    #[inline]
     pub const fn qty(&self) -> Lots {
         self.cum_qty + self.remaining
     }

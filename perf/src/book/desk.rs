@@ -12,7 +12,7 @@ use crate::flow::{Command, Op, Sums};
 /// What stands beside each order, as much as the engine keeps there, so that copying it counts.
 type Owned = [u64; OWNED_WORDS];
 
-const OWNED_WORDS: usize = 17;
+const OWNED_WORDS: usize = 13;
 
 #[derive(Debug)]
 pub struct Desk {

@@ -33,6 +33,9 @@ pub struct Args {
     /// Timed runs of the book and of its twin.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     runs: u16,
+    /// Leave the baseline out, as for a look with a profiler.
+    #[arg(long)]
+    alone: bool,
 }
 
 /// The result, as it is printed.
@@ -55,9 +58,7 @@ struct Report {
     ns_worst: u64,
     /// What reading the clock takes.
     ns_clock: u64,
-    baseline: Baseline,
-    /// How many times the baseline takes as long.
-    ratio: f64,
+    baseline: Option<Baseline>,
     machine: Machine,
 }
 
@@ -66,6 +67,8 @@ struct Baseline {
     name: &'static str,
     ns_median: f64,
     ns_p999: u64,
+    /// How many times as long it takes.
+    ratio: f64,
 }
 
 /// Measures, checks and prints.
@@ -74,13 +77,26 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
     let (mut book_ns, mut twin_ns) = (Vec::new(), Vec::new());
     for _ in 0..args.runs {
         book_ns.push(timed::<Desk>(&flow)?);
-        twin_ns.push(timed::<TwinDesk>(&flow)?);
+        if !args.alone {
+            twin_ns.push(timed::<TwinDesk>(&flow)?);
+        }
     }
     let clock = quanta::Clock::new();
     let clock_ns = clock_overhead_ns(&clock);
     let tail = single_commands::<Desk>(&flow, &clock, clock_ns)?;
-    let twin_tail = single_commands::<TwinDesk>(&flow, &clock, clock_ns)?;
-    let (ns_median, twin_median) = (median(&mut book_ns), median(&mut twin_ns));
+    let ns_median = median(&mut book_ns);
+    let baseline = if args.alone {
+        None
+    } else {
+        let tail = single_commands::<TwinDesk>(&flow, &clock, clock_ns)?;
+        let twin_median = median(&mut twin_ns);
+        Some(Baseline {
+            name: TwinDesk::NAME,
+            ns_median: twin_median,
+            ns_p999: tail.value_at_quantile(0.999),
+            ratio: twin_median / ns_median,
+        })
+    };
     let report = Report {
         flow: args.flow,
         commands: flow.commands.len() - flow.warm,
@@ -94,12 +110,7 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
         ns_p999: tail.value_at_quantile(0.999),
         ns_worst: tail.max(),
         ns_clock: clock_ns,
-        baseline: Baseline {
-            name: TwinDesk::NAME,
-            ns_median: twin_median,
-            ns_p999: twin_tail.value_at_quantile(0.999),
-        },
-        ratio: twin_median / ns_median,
+        baseline,
         machine: Machine::this(),
     };
     print(&report, args.json)
@@ -225,8 +236,9 @@ fn print(report: &Report, json: bool) -> Result<(), PerfError> {
     let Report { ns_p50, ns_p99, ns_p999, ns_worst, ns_clock, .. } = report;
     write!(out, "            p50 {ns_p50}, p99 {ns_p99}, p99.9 {ns_p999}, worst {ns_worst} ns")?;
     writeln!(out, " (the clock's {ns_clock} ns taken off)")?;
-    let Baseline { name, ns_median, ns_p999 } = &report.baseline;
-    writeln!(out, "{name:<12}{ns_median:7.1} ns a command, p99.9 {ns_p999} ns")?;
-    writeln!(out, "ratio       {:7.1}", report.ratio)?;
+    if let Some(Baseline { name, ns_median, ns_p999, ratio }) = &report.baseline {
+        writeln!(out, "{name:<12}{ns_median:7.1} ns a command, p99.9 {ns_p999} ns")?;
+        writeln!(out, "ratio       {ratio:7.1}")?;
+    }
     Ok(())
 }
