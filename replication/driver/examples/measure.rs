@@ -6,7 +6,9 @@
 //! ```text
 //! measure DIR PORT round-trip [spin|park]   one message there and back, 20,000 times
 //! measure DIR PORT flood BYTES              messages of one length for three seconds
-//! measure DIR PORT idle PAIRS SECONDS       publications and subscriptions without traffic
+//! measure DIR PORT connect                  from creating both ends to their being connected
+//! measure DIR PORT idle PAIRS SECONDS       publications and subscriptions without traffic, and
+//!                                           ten announcements a second to all others
 //! ```
 
 use std::env;
@@ -25,7 +27,10 @@ const WARM_ROUND_TRIPS: usize = 1_000;
 const FLOOD: Duration = Duration::from_secs(3);
 const PARK: Duration = Duration::from_millis(1);
 const SPINS_BEFORE_PARK: u32 = 20;
+const CONNECTIONS: usize = 10;
 const FRAGMENTS: usize = 64;
+const QUIET_TURNS_PER_SECOND: u64 = 200;
+const ANNOUNCEMENTS_PER_SECOND: u64 = 10;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -39,6 +44,7 @@ fn main() -> Outcome {
     match what.as_str() {
         "round-trip" => round_trip(&mut transport, &channel, word(more, 0)?),
         "flood" => flood(&mut transport, &channel, number(more, 0)?),
+        "connect" => connect(&mut transport, &channel),
         "idle" => idle(&mut transport, &channel, number(more, 0)?, number(more, 1)?),
         "echo" => echo(&mut Ends::given(&mut transport, &channel, more)?, word(more, 2)?),
         "sink" => sink(&mut Ends::given(&mut transport, &channel, more)?),
@@ -214,6 +220,23 @@ fn sink(ends: &mut Ends) -> Outcome {
     }
 }
 
+fn connect(transport: &mut AeronTransport, channel: &str) -> Outcome {
+    let mut kept = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let stream = StreamId::fresh();
+        let start = Instant::now();
+        let subscription = transport.subscription(channel, stream)?;
+        let publication = transport.publication(channel, stream)?;
+        let created = start.elapsed();
+        while !publication.is_connected() || !subscription.is_connected() {
+            std::thread::sleep(PARK);
+        }
+        println!("created in {created:?}, connected in {:?}", start.elapsed());
+        kept.push((publication, subscription));
+    }
+    Ok(())
+}
+
 fn idle(transport: &mut AeronTransport, channel: &str, pairs: usize, seconds: u64) -> Outcome {
     let mut kept: Vec<(Box<dyn Publication>, Box<dyn Subscription>)> = Vec::new();
     for _ in 0..pairs {
@@ -221,12 +244,29 @@ fn idle(transport: &mut AeronTransport, channel: &str, pairs: usize, seconds: u6
         let subscription = transport.subscription(channel, stream)?;
         kept.push((transport.publication(channel, stream)?, subscription));
     }
+    let mut hears = transport.subscription(channel, StreamId::DISCOVERY)?;
+    let mut announces = transport.publication(channel, StreamId::DISCOVERY)?;
     std::thread::sleep(Duration::from_secs(1));
     let start_ticks = cpu_ticks()?;
-    std::thread::sleep(Duration::from_secs(seconds));
+    let (mut lost, mut heard) = (0, 0);
+    for turn in 0..seconds * QUIET_TURNS_PER_SECOND {
+        if turn % (QUIET_TURNS_PER_SECOND / ANNOUNCEMENTS_PER_SECOND) == 0
+            && announces.offer(&[1; 100]) != Offer::Sent
+        {
+            lost += 1;
+        }
+        for (_, subscription) in &mut kept {
+            heard += subscription.poll(&mut |_| {}, FRAGMENTS);
+        }
+        heard += hears.poll(&mut |_| {}, FRAGMENTS);
+        std::thread::sleep(Duration::from_millis(1000 / QUIET_TURNS_PER_SECOND));
+    }
     // Ticks of Linux are hundredths of a second, so per second they are per cent of a core.
     let per_cent = (cpu_ticks()? - start_ticks) as f64 / seconds as f64;
-    println!("idle client with {pairs} pairs of streams: {per_cent:.2} % of a core");
+    println!(
+        "idle client with {pairs} pairs of streams: {per_cent:.2} % of a core, {heard} \
+         announcements heard, {lost} not sent"
+    );
     Ok(())
 }
 

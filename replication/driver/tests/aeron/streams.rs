@@ -213,3 +213,38 @@ fn a_handler_may_send_and_drop_but_not_create() {
     assert_eq!(receive(subscription.as_mut(), 1), [b"2".to_vec()]);
     transport.publication("aeron:ipc", other).unwrap();
 }
+
+#[test]
+fn ends_may_be_used_and_dropped_by_any_thread() {
+    const PAIRS: u32 = 60;
+    let driver = Driver::start();
+    let mut transport = driver.transport();
+    let shared = StreamId::fresh();
+    let threads: Vec<_> = (0..PAIRS)
+        .map(|number| {
+            // All are on one stream, so that each one that comes or goes concerns the others.
+            let mut subscription = transport.subscription(&driver.channel(), shared).unwrap();
+            let mut publication = transport.publication(&driver.channel(), shared).unwrap();
+            std::thread::spawn(move || {
+                let own = number.to_le_bytes();
+                until("its own message comes", PATIENCE, || {
+                    let sent = publication.offer(&own);
+                    assert!(!matches!(sent, Offer::Closed | Offer::TooLong), "{sent:?}");
+                    let mut seen = false;
+                    subscription.poll(&mut |message| seen |= message == own, 16);
+                    seen
+                });
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!(transport.healthy());
+    let fresh = StreamId::fresh();
+    let mut subscription = transport.subscription(&driver.channel(), fresh).unwrap();
+    let mut publication = transport.publication(&driver.channel(), fresh).unwrap();
+    drop(transport);
+    send(publication.as_mut(), b"without its transport");
+    assert_eq!(receive(subscription.as_mut(), 1), [b"without its transport".to_vec()]);
+}
