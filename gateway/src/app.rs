@@ -5,7 +5,12 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::{
-    config::Config, keys::Keys, limits::Limits, link::Orders, store::Store, stream::Hub,
+    config::Config,
+    keys::Keys,
+    limits::Limits,
+    link::Orders,
+    store::{Directory, Store},
+    stream::Hub,
     views::Views,
 };
 
@@ -19,4 +24,6 @@ pub struct App {
     pub limits: Limits,
     pub hub: Arc<Hub>,
     pub store: Arc<Store>,
+    /// Accounts, their keys and listen keys.
+    pub directory: Directory,
 }

@@ -26,6 +26,7 @@ use crate::{
 };
 
 pub use books::{Depth, depth};
+pub use instruments::{NEVER_MS, status};
 pub use tickers::{BookTicker, Price, book_ticker, price};
 
 /// The longest span that a query by time may ask for at once.

@@ -72,7 +72,7 @@ impl Instrument {
 }
 
 /// Every listed symbol, by number and by name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Instruments {
     by_id: BTreeMap<SymbolId, Instrument>,
     by_name: HashMap<String, SymbolId>,

@@ -54,11 +54,19 @@ pub struct MarketNotice {
 pub enum News {
     /// The symbol was listed or has a new state.
     Listed,
-    Level { side: Side, price: Ticks, qty: Lots, update: u64 },
+    Level {
+        side: Side,
+        price: Ticks,
+        qty: Lots,
+        update: u64,
+    },
     Trade(PublicTrade),
     AggTrade(AggTrade),
     /// The best prices after a command that changed them.
-    Best { update: u64, best: Best },
+    Best {
+        update: u64,
+        best: Best,
+    },
     Mark,
 }
 
@@ -330,12 +338,7 @@ fn candle(trade: &PublicTrade) -> TradeBar {
     }
 }
 
-fn list(
-    symbol: SymbolId,
-    header: &EventHeader,
-    instruments: &Instruments,
-    effects: &mut Effects,
-) {
+fn list(symbol: SymbolId, header: &EventHeader, instruments: &Instruments, effects: &mut Effects) {
     if let Some(instrument) = instruments.get(symbol) {
         effects.rows.push(Row::Market(MarketRow::Symbol(Box::new(instrument.spec))));
         effects.market.push(MarketNotice { symbol, ts: header.ts, news: News::Listed });

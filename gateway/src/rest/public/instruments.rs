@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The date that stands for "never" where a contract says when it is delivered.
-const NEVER_MS: i64 = 4_133_404_800_000;
+pub const NEVER_MS: i64 = 4_133_404_800_000;
 /// Amends that one order may have.
 const AMENDS_MAX: u32 = 10_000;
 /// Decimals of amounts of an asset.
@@ -149,7 +149,8 @@ fn percent_of_leverage(leverage: u32) -> Text {
     Text(protocol::decimal::show(unit.div_ceil(leverage), DECIMALS))
 }
 
-fn status(state: SymbolState) -> &'static str {
+/// A state in the API's words, which have none for halted and cancel-only markets.
+pub fn status(state: SymbolState) -> &'static str {
     match state {
         SymbolState::Trading => "TRADING",
         SymbolState::CancelOnly => "PENDING_TRADING",
