@@ -11,7 +11,8 @@ use crate::{
     segment::segment_path,
 };
 
-const ZERO_CHUNK_BYTES: usize = 1 << 20;
+const ZERO_CHUNK_BYTES: usize = 64 << 10;
+static ZEROS: [u8; ZERO_CHUNK_BYTES] = [0; ZERO_CHUNK_BYTES];
 
 /// A directory fit to be appended to.
 pub(crate) struct Restored {
@@ -80,18 +81,18 @@ fn zero_from(path: PathBuf, from: u64, segment_bytes: u64) -> Result<(), Error> 
     let file =
         File::options().read(true).write(true).open(&path).map_err(Error::io("open", &path))?;
     let file_bytes = file.metadata().map_err(Error::io("inspect", &path))?.len();
-    let zeros = vec![0; ZERO_CHUNK_BYTES];
-    let mut chunk = vec![0; ZERO_CHUNK_BYTES];
+    let rest = usize::try_from(segment_bytes - from).unwrap_or(usize::MAX);
+    let mut chunk = vec![0; ZERO_CHUNK_BYTES.min(rest)];
     let mut offset = from;
     while offset < segment_bytes {
         let len = ZERO_CHUNK_BYTES.min((segment_bytes - offset) as usize);
         let mut write = offset + len as u64 > file_bytes;
         if !write {
             file.read_exact_at(&mut chunk[..len], offset).map_err(Error::io("read", &path))?;
-            write = chunk[..len] != zeros[..len];
+            write = chunk[..len] != ZEROS[..len];
         }
         if write {
-            file.write_all_at(&zeros[..len], offset).map_err(Error::io("write", &path))?;
+            file.write_all_at(&ZEROS[..len], offset).map_err(Error::io("write", &path))?;
         }
         offset += len as u64;
     }
