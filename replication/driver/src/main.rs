@@ -4,6 +4,9 @@
 //! one process alone needs a C toolchain to be built. Clients (crate `transport`) share a
 //! directory of memory-mapped files with it.
 //!
+//! Aeron has no authentication: garbage on its port does no harm, but whoever can send well-made
+//! packets to it can forge messages. Its ports belong on loopback or on a private network.
+//!
 //! Building it compiles Aeron's C sources. That takes a C and C++ compiler, CMake 3.30 or newer
 //! (`CMAKE=/path/to/cmake` where the system's is older; `pip install cmake` has a new one),
 //! libclang with its headers for bindgen, and the headers of libbsd, libuuid, zlib and OpenSSL.
