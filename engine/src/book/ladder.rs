@@ -61,29 +61,31 @@ pub(super) struct Ladder {
 }
 
 /// The key of a price. Prices better for whoever takes from this side have higher keys.
+#[inline]
 pub(super) fn key_of(side: Side, price: Ticks) -> u64 {
     debug_assert!((0..=PRICE_MAX).contains(&price));
-    match side {
-        Side::Buy => price as u64 + 1,
-        Side::Sell => (PRICE_MAX - price) as u64 + 1,
-    }
+    mirrored(side, price) as u64
 }
 
 /// The lowest key that a taker with this limit, which may be any number, still takes.
+#[inline]
 pub(super) fn limit_key(side: Side, limit: Ticks) -> u64 {
-    let key = match side {
-        Side::Buy => limit.saturating_add(1),
-        Side::Sell => (PRICE_MAX + 1).saturating_sub(limit),
-    };
-    key.max(0) as u64
+    // A tick beyond the range says the same as any number beyond it.
+    mirrored(side, limit.clamp(-1, PRICE_MAX + 1)).max(1) as u64
 }
 
 /// The price of a key.
+#[inline]
 pub(super) fn price_of(side: Side, key: u64) -> Ticks {
-    match side {
-        Side::Buy => key as Ticks - 1,
-        Side::Sell => PRICE_MAX + 1 - key as Ticks,
-    }
+    mirrored(side, key as Ticks - 1) - 1
+}
+
+/// 1 + `price` for bids, 1 + `PRICE_MAX` - `price` for asks; without a branch, since sides come
+/// in no order that a processor could guess.
+#[inline]
+fn mirrored(side: Side, price: Ticks) -> i64 {
+    let sell = -(side as i64);
+    1 + ((price ^ sell) - sell) + (PRICE_MAX & sell)
 }
 
 impl Ladder {

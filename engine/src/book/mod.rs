@@ -26,6 +26,8 @@
 //! An order that moves to another price or to the tail of its queue is *lifted*: it leaves its
 //! level but keeps slot, id and data while it is matched anew, then rests again or is dropped.
 
+use core::hint::select_unpredictable;
+
 use protocol::{
     Lots, OrderId, Ticks, TradeId,
     limits::{ORDERS_MAX, PRICE_MAX, QTY_MAX},
@@ -179,7 +181,7 @@ impl<P: Copy + Default> Book<P> {
     pub fn maker(&self, side: Side, limit: Ticks) -> Option<Slot> {
         let ladder = self.ladder(side);
         let best = ladder.best();
-        if best == 0 || best < limit_key(side, limit) {
+        if best < limit_key(side, limit) {
             return None;
         }
         ladder.get(best).map(|level| level.head)
@@ -331,7 +333,7 @@ impl<P: Copy + Default> Book<P> {
         let order = &mut self.orders[slot];
         let level = self.sides[order.side as usize].level_for(key_of(order.side, order.price));
         let tail = core::mem::replace(&mut level.tail, slot);
-        level.head = if tail.is_none() { slot } else { level.head };
+        level.head = select_unpredictable(tail.is_none(), slot, level.head);
         level.qty += order.remaining;
         let level_qty = level.qty;
         (order.prev, order.next, order.state) = (tail, Slot::NONE, State::Queued);
@@ -351,8 +353,8 @@ impl<P: Copy + Default> Book<P> {
         self.orders[next].prev = prev;
         let ladder = &mut self.sides[side as usize];
         let level = ladder.get_mut(key);
-        level.head = if prev.is_none() { next } else { level.head };
-        level.tail = if next.is_none() { prev } else { level.tail };
+        level.head = select_unpredictable(prev.is_none(), next, level.head);
+        level.tail = select_unpredictable(next.is_none(), prev, level.tail);
         level.qty -= lots;
         let level_qty = level.qty;
         if level.is_empty() {
