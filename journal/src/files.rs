@@ -13,7 +13,8 @@ use zerocopy::{
 };
 
 use crate::{
-    Error,
+    Error, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES,
+    config::SEGMENT_BYTES_UNIT,
     segment::{segment_number, segment_path},
 };
 
@@ -83,7 +84,14 @@ impl Volume {
             return Err(bad("its checksum is wrong"));
         }
         let shard = u8::try_from(file.shard.get()).map_err(|_| bad("its shard is impossible"))?;
-        Ok(Some(Self { id: file.id.get(), shard, segment_bytes: file.segment_bytes.get() }))
+        let segment_bytes = file.segment_bytes.get();
+        let possible = segment_bytes > SEGMENT_HEADER_BYTES
+            && segment_bytes <= SEGMENT_BYTES_MAX
+            && segment_bytes.is_multiple_of(SEGMENT_BYTES_UNIT);
+        if !possible {
+            return Err(bad("its segment size is impossible"));
+        }
+        Ok(Some(Self { id: file.id.get(), shard, segment_bytes }))
     }
 
     fn write(&self, dir: &Path) -> Result<(), Error> {

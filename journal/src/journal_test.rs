@@ -289,6 +289,16 @@ fn wrong_configurations_and_directories_are_refused() {
 }
 
 #[test]
+fn a_volume_of_impossible_segments_is_refused() {
+    for segment_bytes in [0, 4096, 10_000, u64::MAX - 4095] {
+        let dir = tempfile::tempdir().unwrap();
+        crate::files::Volume::create(dir.path(), 3, segment_bytes).unwrap();
+        assert!(matches!(verify(dir.path()), Err(Error::BadFile { .. })));
+        assert!(matches!(Reader::open(dir.path(), 0), Err(Error::BadFile { .. })));
+    }
+}
+
+#[test]
 fn a_directory_in_use_is_refused_and_free_again_after_close() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open_small(dir.path()).journal;

@@ -51,8 +51,8 @@ pub(crate) fn recover(
         }),
         (Some(_), true) | (None, _) => None,
     };
-    // From the back, so that a valid record never loses what it follows before it goes itself.
-    for (index, from) in dirty.iter().rev() {
+    // In any order: a crash in the middle leaves the same first bad record to be found again.
+    for (index, from) in &dirty {
         zero_from(segment_path(&dir, survey.files[*index].number), *from, volume.segment_bytes)?;
     }
     // A killed process leaves records that only the page cache has.
