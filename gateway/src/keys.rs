@@ -24,8 +24,17 @@ pub struct Key {
 }
 
 impl Keys {
-    pub fn insert(&self, key: Key) {
-        self.by_hash.write().insert(key_hash(&key.key), Arc::new(key));
+    pub fn insert(&self, key: Key) -> Arc<Key> {
+        let key = Arc::new(key);
+        self.by_hash.write().insert(key_hash(&key.key), key.clone());
+        key
+    }
+
+    /// One of an account's keys, always the same while none is added.
+    pub fn of(&self, account: AccountId) -> Option<Arc<Key>> {
+        let keys = self.by_hash.read();
+        let of_account = keys.values().filter(|key| key.account == account);
+        of_account.min_by(|a, b| a.key.cmp(&b.key)).cloned()
     }
 
     pub fn get(&self, key: &str) -> Option<Arc<Key>> {

@@ -5,6 +5,7 @@
 //! [`views`]; REST handlers ([`rest`]) and sockets ([`stream`]) only read them. Nothing here
 //! decides about orders or money, so gateways scale and restart freely.
 
+pub mod admin;
 pub mod app;
 pub mod clock;
 pub mod config;
@@ -13,6 +14,10 @@ pub mod keys;
 pub mod limits;
 pub mod link;
 pub mod rest;
+pub mod run;
+pub mod scribe;
+#[cfg(test)]
+mod stage;
 pub mod store;
 pub mod stream;
 pub mod text;

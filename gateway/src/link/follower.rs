@@ -27,6 +27,8 @@ pub struct Follower {
     said: Option<Duration>,
     rewound: Option<Duration>,
     gap: bool,
+    /// What has come of a frame that is not whole yet.
+    partial: Vec<Received>,
 }
 
 /// A place in a shard's events.
@@ -56,6 +58,7 @@ impl Follower {
             said: None,
             rewound: None,
             gap: false,
+            partial: Vec::new(),
         }
     }
 
@@ -75,8 +78,8 @@ impl Follower {
         self.next.get_or_insert(Place { seq: committed + 1, index: 0 });
     }
 
-    /// Takes the body of an Events message; what is next goes to `out`, what was seen is passed
-    /// over, what is beyond a gap is dropped and asked for again.
+    /// Takes the body of an Events message: frames that are whole now go to `out`, what was seen is
+    /// passed over, what is beyond a gap is dropped and asked for again.
     pub fn take(
         &mut self,
         body: &[u8],
@@ -101,13 +104,15 @@ impl Follower {
                 self.gap = true;
                 return Ok(());
             }
-            self.next = Some(match event {
-                Event::Outcome(_) => Place { seq: next.seq + 1, index: 0 },
-                _ => Place { seq: next.seq, index: next.index + 1 },
-            });
             self.moved = now;
             self.gap = false;
-            out.push(Received { shard: self.shard, header, event });
+            self.partial.push(Received { shard: self.shard, header, event });
+            if matches!(event, Event::Outcome(_)) {
+                self.next = Some(Place { seq: next.seq + 1, index: 0 });
+                out.append(&mut self.partial);
+            } else {
+                self.next = Some(Place { seq: next.seq, index: next.index + 1 });
+            }
         }
         Ok(())
     }

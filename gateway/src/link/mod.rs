@@ -81,7 +81,7 @@ pub trait Listener: Send {
     fn has_room(&self) -> bool {
         true
     }
-    /// Takes a batch, before anybody is told an outcome in it.
+    /// Takes a batch of whole frames, before anybody is told an outcome in it.
     fn apply(&mut self, batch: &[Received]);
     /// Hands on what the batch means to others; called after the replies.
     fn publish(&mut self) {}

@@ -1,0 +1,152 @@
+//! The operator's API, on a listener of its own: symbols, brackets, fees, accounts, deposits.
+//!
+//! Whoever speaks to it says a token. Everything is idempotent, so that a file can be loaded
+//! twice, and what changes money or access is written into the audit table.
+
+mod accounts;
+mod instruments;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, FromRequest, Request, State, rejection::JsonRejection},
+    http::{Method, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use protocol::{Command, ShardId};
+use serde::Serialize;
+use subtle::ConstantTimeEq;
+use tokio::sync::Mutex;
+
+use crate::{
+    app::App,
+    link::{Reply, ShardStatus},
+    rest::{error::ApiError, orders::judge, reject::Asked},
+    store::{StoreError, StoreStatus},
+};
+
+/// Bytes of a request of the operator's.
+const ADMIN_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Who the audit table says it was.
+const ACTOR: &str = "admin";
+
+type Result<T> = std::result::Result<T, ApiError>;
+
+/// What admin handlers reach.
+#[derive(Clone)]
+struct Admin {
+    app: Arc<App>,
+    /// Ids are given out one after the other.
+    giving_ids: Arc<Mutex<()>>,
+}
+
+pub fn router(app: Arc<App>) -> Router {
+    let admin = Admin { app, giving_ids: Arc::default() };
+    Router::new()
+        .route("/admin/status", get(status))
+        .route("/admin/symbols", get(instruments::get_symbols).post(instruments::post_symbol))
+        .route("/admin/symbol-state", post(instruments::post_state))
+        .route("/admin/brackets", post(instruments::post_brackets))
+        .route("/admin/fees", post(instruments::post_fees))
+        .route("/admin/accounts", get(accounts::get_accounts).post(accounts::post_account))
+        .route("/admin/deposits", post(accounts::post_deposit))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_path)
+        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(admin.clone(), authenticate))
+        .with_state(admin)
+}
+
+async fn authenticate(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    let said = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let token = said.and_then(|said| said.strip_prefix(b"Bearer ")).unwrap_or(b"");
+    if bool::from(token.ct_eq(admin.app.config.admin_token.as_bytes())) {
+        return next.run(request).await;
+    }
+    ApiError::new(-2015, "The admin token is missing or wrong.")
+        .with_status(StatusCode::UNAUTHORIZED)
+        .into_response()
+}
+
+async fn no_such_path(method: Method, uri: Uri) -> ApiError {
+    ApiError::no_such_path(method.as_str(), uri.path())
+}
+
+/// How the gateway stands.
+#[derive(Serialize)]
+struct Status {
+    /// Every shard was met and caught up with.
+    complete: bool,
+    shards: Vec<ShardStatus>,
+    store: StoreStatus,
+}
+
+async fn status(State(admin): State<Admin>) -> Json<Status> {
+    let app = &admin.app;
+    let link = app.orders.status();
+    Json(Status {
+        complete: link.complete(app.config.shards),
+        shards: link.shards(),
+        store: app.store.status(),
+    })
+}
+
+impl Admin {
+    /// Hands a command to a shard; what was refused is an error.
+    async fn submit(&self, shard: ShardId, command: Command) -> Result<Reply> {
+        judge(self.app.orders.submit(shard, command, 0).await, &Asked::Admin)
+    }
+
+    async fn audit(&self, action: &str, detail: &str) -> Result<()> {
+        let now_ms = now_ms();
+        self.app.directory.audit(ACTOR, action, detail, now_ms).await.map_err(ApiError::internal)
+    }
+}
+
+/// A JSON body whose faults are told in the API's own form.
+struct Body<T>(T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(refused(&rejection)),
+        }
+    }
+}
+
+fn refused(rejection: &JsonRejection) -> ApiError {
+    ApiError::new(-1130, rejection.body_text()).with_status(rejection.status())
+}
+
+/// Errors of the store that are the operator's to mend say so; others are faults of ours.
+fn store_error(error: StoreError) -> ApiError {
+    match error {
+        StoreError::AccountExists(_) | StoreError::KeyExists => {
+            ApiError::new(-1130, error.to_string()).with_status(StatusCode::CONFLICT)
+        }
+        StoreError::AccountUnknown(_) => {
+            ApiError::new(-1130, error.to_string()).with_status(StatusCode::NOT_FOUND)
+        }
+        StoreError::AccountName(_) | StoreError::AccountsMax | StoreError::KeyUnusable => {
+            ApiError::new(-1130, error.to_string())
+        }
+        StoreError::Open { .. }
+        | StoreError::Migrate { .. }
+        | StoreError::Database(_)
+        | StoreError::Replaced { .. }
+        | StoreError::WriterEnded
+        | StoreError::KeyFile { .. }
+        | StoreError::KeyMalformed { .. }
+        | StoreError::Sealed => ApiError::internal(error),
+    }
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(crate::clock::now_ms()).unwrap_or_default()
+}

@@ -1,0 +1,137 @@
+//! Who trades, and with what: accounts with their keys, and money from outside.
+
+use axum::{Json, extract::State};
+use protocol::{
+    AccountId, Cash, Command, Reject, ShardId, command::Deposit, decimal, limits::CASH_MAX,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{ACTOR, Admin, Body, Result, now_ms, store_error};
+use crate::{
+    keys::Key,
+    rest::{error::ApiError, reject, reject::Asked},
+    store::directory::AccountEntry,
+};
+
+/// The number of an account's first deposit, so that a file loaded twice books it once.
+const FIRST_TRANSFER: u64 = 1;
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    name: String,
+    deposit: Option<String>,
+    api_key: Option<String>,
+    secret: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Transfer {
+    account: u32,
+    /// Grows from deposit to deposit of an account; one that was booked is not booked again.
+    transfer: u64,
+    amount: String,
+}
+
+pub(super) async fn get_accounts(State(admin): State<Admin>) -> Result<Json<Vec<AccountEntry>>> {
+    admin.app.directory.accounts().await.map(Json).map_err(store_error)
+}
+
+/// Finds an account by its name or makes it, sees that it has a key, and books its first deposit.
+pub(super) async fn post_account(
+    State(admin): State<Admin>,
+    Body(wanted): Body<Wanted>,
+) -> Result<Json<Value>> {
+    let deposit = wanted.deposit.as_deref().map(amount).transpose()?;
+    let _one_at_a_time = admin.giving_ids.lock().await;
+    let directory = &admin.app.directory;
+    let account = match directory.account(&wanted.name).await.map_err(store_error)? {
+        Some(account) => account,
+        None => {
+            directory.create_account(ACTOR, &wanted.name, now_ms()).await.map_err(store_error)?
+        }
+    };
+    let key = key_for(&admin, account, &wanted).await?;
+    let booked = match deposit {
+        Some(amount) => book(&admin, account, FIRST_TRANSFER, amount).await?,
+        None => false,
+    };
+    Ok(Json(json!({
+        "account": account.0,
+        "name": wanted.name,
+        "api_key": key.0,
+        "secret": key.1,
+        "deposited": booked,
+    })))
+}
+
+pub(super) async fn post_deposit(
+    State(admin): State<Admin>,
+    Body(transfer): Body<Transfer>,
+) -> Result<Json<Value>> {
+    let account = AccountId(transfer.account);
+    let known = admin.app.directory.accounts().await.map_err(store_error)?;
+    if !known.iter().any(|entry| entry.account == account.0) {
+        return Err(ApiError::invalid("account"));
+    }
+    let booked = book(&admin, account, transfer.transfer, amount(&transfer.amount)?).await?;
+    Ok(Json(json!({
+        "account": account.0,
+        "transfer": transfer.transfer,
+        "booked": booked,
+    })))
+}
+
+/// The key that was asked for, or the account's own, or a new one.
+async fn key_for(admin: &Admin, account: AccountId, wanted: &Wanted) -> Result<(String, String)> {
+    let (keys, directory) = (&admin.app.keys, &admin.app.directory);
+    let key = match (&wanted.api_key, &wanted.secret) {
+        (Some(text), Some(secret)) => {
+            let secret = secret.as_bytes();
+            match keys.get(text) {
+                Some(known) if known.account == account && known.secret == secret => known,
+                Some(_) => return Err(ApiError::new(-1130, "This API key exists already.")),
+                None => {
+                    let secret = secret.to_vec();
+                    let key = Key { key: text.clone(), account, secret };
+                    directory.add_key(ACTOR, &key, now_ms()).await.map_err(store_error)?;
+                    keys.insert(key)
+                }
+            }
+        }
+        (None, None) => match keys.of(account) {
+            Some(known) => known,
+            None => {
+                let key = directory.create_key(ACTOR, account, now_ms()).await;
+                keys.insert(key.map_err(store_error)?)
+            }
+        },
+        (Some(_), None) => return Err(ApiError::mandatory("secret")),
+        (None, Some(_)) => return Err(ApiError::mandatory("api_key")),
+    };
+    Ok((key.key.clone(), String::from_utf8_lossy(&key.secret).into_owned()))
+}
+
+/// Books a deposit at the ledger; false when it was booked before.
+async fn book(admin: &Admin, account: AccountId, transfer: u64, amount: Cash) -> Result<bool> {
+    let command = Command::Deposit(Deposit { account, _pad: 0, transfer, amount });
+    let reply = admin.app.orders.submit(ShardId::LEDGER, command, 0).await?;
+    match reply.outcome.reject {
+        Reject::None => {
+            let detail = format!("account {account}, transfer {transfer}, {amount} units of 1e-8");
+            admin.audit("deposit", &detail).await?;
+            Ok(true)
+        }
+        Reject::TransferDuplicate => Ok(false),
+        other => Err(reject::error(other, &Asked::Admin)),
+    }
+}
+
+fn amount(text: &str) -> Result<Cash> {
+    decimal::parse(text, protocol::CASH_DECIMALS)
+        .ok()
+        .filter(|amount| (1..=CASH_MAX).contains(amount))
+        .ok_or_else(|| ApiError::invalid("amount"))
+}
