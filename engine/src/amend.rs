@@ -31,6 +31,7 @@ enum Change {
 }
 
 impl Desk<'_> {
+    /// Amends an open order; one whose date has come ends instead, as whenever it is met.
     pub fn amend<S: Sink>(
         &mut self,
         amend: &Amend,
@@ -39,6 +40,11 @@ impl Desk<'_> {
     ) -> Verdict {
         let slot = self.find_order(amend.account, amend.order, &amend.client_id)?;
         let order = *self.symbol.book.order(slot);
+        if order.data.is_over(self.now) {
+            self.close(slot, OrderStatus::Expired, CloseReason::GoodTillDate, out);
+            self.settle(out);
+            return Ok(order.id());
+        }
         match self.check_amend(amend, &order, last_try)? {
             Change::End => self.close(slot, OrderStatus::Canceled, CloseReason::Amended, out),
             Change::Reduce { by } => self.reduce(slot, by, out),

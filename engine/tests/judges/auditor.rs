@@ -1,0 +1,347 @@
+//! An auditor that believes nothing but events: it keeps books of its own from them and holds
+//! each frame to the invariants.
+
+use std::collections::BTreeMap;
+
+use protocol::{
+    Event, Reject,
+    event::{Fill, OrderAmended, OrderClosed, Trade},
+    order::{CloseReason, OrderStatus, OrderType, Side, TimeInForce},
+};
+
+const ONE: i128 = 100_000_000;
+
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    account: u32,
+    side: Side,
+    order_type: OrderType,
+    tif: TimeInForce,
+    price: i64,
+    qty: i64,
+    filled: i64,
+    quote: i128,
+    reduce_only: bool,
+    good_till: u64,
+    ended: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Position {
+    qty: i64,
+    entry: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Symbol {
+    mult: i64,
+    mark: i64,
+    trades: u64,
+    updates: u64,
+    default_leverage: u8,
+    top_leverage: u8,
+}
+
+#[derive(Default)]
+pub struct Auditor {
+    symbols: BTreeMap<u16, Symbol>,
+    orders: BTreeMap<(u16, u64), Order>,
+    levels: BTreeMap<(u16, u8, i64), i64>,
+    positions: BTreeMap<(u32, u16), Position>,
+    reserved: BTreeMap<(u32, u16), [i64; 4]>,
+    leverage: BTreeMap<(u32, u16), u8>,
+    cash: BTreeMap<u32, i64>,
+    fees: i128,
+    /// Granted less returned.
+    paid_in: i128,
+    now: u64,
+    /// The exposure-adding order accepted in this frame, and the fills since.
+    accepted: Option<(u32, usize)>,
+}
+
+impl Auditor {
+    /// Takes a frame's events and holds everything to the invariants.
+    pub fn take(&mut self, ts: u64, events: &[Event]) {
+        self.now = ts;
+        self.accepted = None;
+        let outcomes = events.iter().filter(|event| matches!(event, Event::Outcome(_))).count();
+        assert_eq!(outcomes, 1, "one outcome a frame");
+        assert!(matches!(events.last(), Some(Event::Outcome(_))), "and it is the last event");
+        for event in events {
+            self.hear(event);
+        }
+        if let Some(Event::Outcome(outcome)) = events.last()
+            && outcome.reject != Reject::None
+        {
+            let quiet = |event: &Event| matches!(event, Event::Outcome(_) | Event::LinkApplied(_));
+            assert!(events.iter().all(quiet), "a refused command changes nothing: {events:?}");
+        }
+        self.check_money();
+        self.check_books();
+        self.check_margin();
+    }
+
+    /// Traders who hold something and the trades there were: a flow without them judges nothing.
+    pub fn activity(&self) -> (usize, u64) {
+        let held = self.positions.values().filter(|position| position.qty != 0).count();
+        (held, self.symbols.values().map(|symbol| symbol.trades).sum())
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::OrderAccepted(order) => {
+                let closable = match self.position(order.account.0, order.symbol.0).qty {
+                    qty if (qty > 0) == (order.side == Side::Buy) => 0,
+                    qty => qty.abs(),
+                };
+                let resting = self.resting(order.account.0, order.symbol.0, order.side);
+                if !order.reduce_only && resting + order.qty > closable {
+                    self.accepted = Some((order.account.0, 0));
+                }
+                let known = self.orders.insert(
+                    (order.symbol.0, order.order.0),
+                    Order {
+                        account: order.account.0,
+                        side: order.side,
+                        order_type: order.order_type,
+                        tif: order.time_in_force,
+                        price: order.price,
+                        qty: order.qty,
+                        filled: 0,
+                        quote: 0,
+                        reduce_only: order.reduce_only,
+                        good_till: order.good_till,
+                        ended: false,
+                    },
+                );
+                assert!(known.is_none(), "an order id is given once");
+            }
+            Event::Trade(trade) => self.hear_trade(trade),
+            Event::OrderAmended(amended) => self.hear_amended(amended),
+            Event::OrderClosed(closed) => self.hear_closed(closed),
+            Event::Level(level) => {
+                let symbol = self.symbols.get_mut(&level.symbol.0).unwrap();
+                symbol.updates += 1;
+                assert_eq!(level.update, symbol.updates, "book updates are dense");
+                let key = (level.symbol.0, level.side as u8, level.price);
+                let before = self.levels.insert(key, level.qty).unwrap_or(0);
+                assert_ne!(before, level.qty, "a level that has changed");
+                if level.qty == 0 {
+                    self.levels.remove(&key);
+                }
+            }
+            Event::Reserved(sums) => {
+                let now = [sums.buy, sums.sell, sums.loss, sums.fee];
+                assert!(now.iter().all(|sum| *sum >= 0), "{sums:?}");
+                let before = self.reserved.insert((sums.account.0, sums.symbol.0), now);
+                assert_ne!(before.unwrap_or([0; 4]), now, "reservations that have changed");
+            }
+            Event::SettingsChanged(set) => {
+                self.leverage.insert((set.account.0, set.symbol.0), set.leverage);
+            }
+            Event::SymbolListed(spec) => {
+                let fresh = Symbol {
+                    mult: spec.mult,
+                    mark: 0,
+                    trades: 0,
+                    updates: 0,
+                    default_leverage: spec.default_leverage,
+                    top_leverage: 125,
+                };
+                let symbol = self.symbols.entry(spec.symbol.0).or_insert(fresh);
+                symbol.default_leverage = spec.default_leverage;
+            }
+            Event::BracketsSet(brackets) => {
+                let top = brackets.rows[0].max_leverage as u8;
+                self.symbols.get_mut(&brackets.symbol.0).unwrap().top_leverage = top;
+            }
+            Event::Mark(mark) => self.symbols.get_mut(&mark.symbol.0).unwrap().mark = mark.mark,
+            Event::CashChanged(change) => {
+                self.paid_in += i128::from(change.delta);
+                let cash = self.cash.entry(change.account.0).or_default();
+                *cash += change.delta;
+                assert_eq!(*cash, change.cash);
+            }
+            Event::Outcome(_)
+            | Event::SessionOpened(_)
+            | Event::FeesChanged(_)
+            | Event::SymbolStateChanged(_)
+            | Event::LinkApplied(_)
+            | Event::LinkAcked(_)
+            | Event::ReturnIssued(_) => {}
+            Event::LendSettled(_) | Event::GrantIssued(_) | Event::RecallIssued(_) => {
+                panic!("a trading shard does not say {event:?}")
+            }
+        }
+    }
+
+    fn hear_trade(&mut self, trade: &Trade) {
+        let symbol_id = trade.symbol.0;
+        let symbol = self.symbols.get_mut(&symbol_id).unwrap();
+        symbol.trades += 1;
+        assert_eq!(trade.trade.0, symbol.trades, "trade ids are dense");
+        let value = i128::from(trade.price) * i128::from(trade.qty) * i128::from(symbol.mult);
+        assert!(trade.qty > 0 && trade.taker.account != trade.maker.account, "{trade:?}");
+        let maker = self.orders[&(symbol_id, trade.maker.order.0)];
+        let best = self.best(symbol_id, maker.side).unwrap();
+        assert_eq!((trade.price, best), (maker.price, maker.price), "the best maker, at its price");
+        let taker = self.orders[&(symbol_id, trade.taker.order.0)];
+        assert_eq!((taker.side, maker.side), (trade.taker_side, trade.taker_side.opposite()));
+        assert!(taker.tif != TimeInForce::Gtx, "post-only never takes: {trade:?}");
+        let worse = trade.taker_side.sign() * (trade.price - taker.price);
+        assert!(worse <= 0, "no worse than the limit");
+        let sides = [(&trade.taker, taker.side), (&trade.maker, maker.side)];
+        let moved: i128 = sides
+            .map(|(fill, side)| self.hear_fill(symbol_id, fill, side, trade.qty, value))
+            .iter()
+            .sum();
+        let realised = i128::from(trade.taker.pnl) + i128::from(trade.maker.pnl);
+        assert_eq!(moved, realised, "what is realised leaves the entries");
+        if let Some((_, fills)) = &mut self.accepted {
+            *fills += 1;
+        }
+    }
+
+    /// Books one side; returns how much its entry value has grown.
+    fn hear_fill(&mut self, symbol: u16, fill: &Fill, side: Side, qty: i64, value: i128) -> i128 {
+        let order = self.orders.get_mut(&(symbol, fill.order.0)).unwrap();
+        assert!(!order.ended, "nothing after the end: {fill:?}");
+        assert!(order.good_till == 0 || self.now < order.good_till, "never late: {fill:?}");
+        order.filled += qty;
+        order.quote += value;
+        assert_eq!((order.filled, order.quote), (fill.cum_qty, fill.cum_quote.into()));
+        assert_eq!((order.account, order.reduce_only), (fill.account.0, fill.reduce_only));
+        order.ended = order.filled == order.qty;
+        let status = if order.ended { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
+        assert_eq!(fill.status, status);
+
+        let before = self.position(fill.account.0, symbol);
+        let after = Position { qty: fill.position, entry: fill.entry };
+        assert_eq!(after.qty, before.qty + side.sign() * qty);
+        assert_eq!(after.entry.signum(), after.qty.signum(), "{fill:?}");
+        if fill.reduce_only {
+            let same_side = after.qty == 0 || after.qty.signum() == before.qty.signum();
+            assert!(same_side && after.qty.abs() < before.qty.abs(), "only reduces: {fill:?}");
+        }
+        self.positions.insert((fill.account.0, symbol), after);
+        let cash = self.cash.entry(fill.account.0).or_default();
+        *cash += fill.pnl - fill.fee;
+        assert_eq!(*cash, fill.cash);
+        self.fees += i128::from(fill.fee);
+        i128::from(after.entry) - i128::from(before.entry)
+    }
+
+    fn hear_amended(&mut self, amended: &OrderAmended) {
+        let order = self.orders.get_mut(&(amended.symbol.0, amended.order.0)).unwrap();
+        assert!(!order.ended && amended.qty > amended.cum_qty, "{amended:?}");
+        assert_eq!((order.filled, order.quote), (amended.cum_qty, amended.cum_quote.into()));
+        if amended.clipped == 1 {
+            let shrinks = amended.qty < order.qty && amended.price == order.price;
+            assert!(order.reduce_only && shrinks, "{amended:?}");
+        }
+        (order.price, order.qty) = (amended.price, amended.qty);
+    }
+
+    fn hear_closed(&mut self, closed: &OrderClosed) {
+        let order = self.orders.get_mut(&(closed.symbol.0, closed.order.0)).unwrap();
+        assert!(!order.ended, "an order ends once: {closed:?}");
+        order.ended = true;
+        assert_eq!((order.qty, order.filled), (closed.qty, closed.cum_qty));
+        assert_eq!(order.quote, closed.cum_quote.into());
+        assert!(closed.cum_qty < closed.qty, "what is filled ended with its trade");
+        assert!(order.tif != TimeInForce::Fok, "all or nothing: {closed:?}");
+        if closed.reason == CloseReason::GoodTillDate {
+            assert!(order.good_till != 0 && order.good_till <= self.now);
+        }
+    }
+
+    fn check_money(&self) {
+        let entries: i128 = self.positions.values().map(|held| i128::from(held.entry)).sum();
+        let cash: i128 = self.cash.values().map(|cash| i128::from(*cash)).sum();
+        assert_eq!(cash + self.fees - entries, self.paid_in, "money is conserved");
+        for symbol in self.symbols.keys() {
+            let held = self.positions.iter().filter(|((_, of), _)| of == symbol);
+            assert_eq!(held.map(|(_, held)| held.qty).sum::<i64>(), 0, "all positions cancel out");
+        }
+    }
+
+    fn check_books(&self) {
+        let mut levels: BTreeMap<(u16, u8, i64), i64> = BTreeMap::new();
+        let mut reducing: BTreeMap<(u32, u16), i64> = BTreeMap::new();
+        for ((symbol, id), order) in self.orders.iter().filter(|(_, order)| !order.ended) {
+            let may_rest = order.order_type == OrderType::Limit
+                && !matches!(order.tif, TimeInForce::Ioc | TimeInForce::Fok);
+            assert!(may_rest, "order {id} of {symbol} rests: {order:?}");
+            let left = order.qty - order.filled;
+            *levels.entry((*symbol, order.side as u8, order.price)).or_default() += left;
+            if order.reduce_only {
+                let lots = reducing.entry((order.account, *symbol)).or_default();
+                *lots += order.side.sign() * left;
+            }
+        }
+        assert_eq!(levels, self.levels, "each level is the sum of its orders");
+        for symbol in self.symbols.keys() {
+            if let (Some(bid), Some(ask)) =
+                (self.best(*symbol, Side::Buy), self.best(*symbol, Side::Sell))
+            {
+                assert!(bid < ask, "the book is not crossed");
+            }
+        }
+        for ((account, symbol), lots) in reducing {
+            let left = self.position(account, symbol).qty + lots;
+            let held = self.position(account, symbol).qty;
+            assert!(held != 0 && left.signum() != -held.signum(), "reduce-only orders only reduce");
+        }
+    }
+
+    /// What was accepted is reserved: at the mark of its accept no margin is lacking, but for a
+    /// fee's rounding at each fill.
+    fn check_margin(&self) {
+        let Some((account, fills)) = self.accepted else { return };
+        let mut available = i128::from(self.cash.get(&account).copied().unwrap_or(0));
+        for (id, symbol) in &self.symbols {
+            let held = self.position(account, *id);
+            let unit = i128::from(symbol.mark) * i128::from(symbol.mult);
+            let value = i128::from(held.qty) * unit;
+            let key = (account, *id);
+            let sums = self.reserved.get(&key).copied().unwrap_or([0; 4]).map(i128::from);
+            let default = symbol.default_leverage.min(symbol.top_leverage);
+            let leverage = i128::from(self.leverage.get(&key).copied().unwrap_or(default));
+            let worst = (value + sums[0]).abs().max((value - sums[1]).abs());
+            available += value - i128::from(held.entry);
+            available -= (worst + leverage - 1) / leverage + sums[2] + sums[3];
+        }
+        // a fee at each fill and the margin's own division round once each
+        assert!(available >= -(2 * fills as i128), "an accepted order lacks {available}");
+        assert!(available < ONE * ONE, "of a sane size");
+    }
+
+    fn best(&self, symbol: u16, side: Side) -> Option<i64> {
+        let live = self.orders.iter().filter(|((of, _), order)| {
+            *of == symbol && order.side == side && !order.ended && self.rests(order)
+        });
+        let prices = live.map(|(_, order)| order.price);
+        match side {
+            Side::Buy => prices.max(),
+            Side::Sell => prices.min(),
+        }
+    }
+
+    /// Not the order that is being matched: one whose level is known.
+    fn rests(&self, order: &Order) -> bool {
+        self.levels
+            .keys()
+            .any(|(_, side, price)| (*side, *price) == (order.side as u8, order.price))
+    }
+
+    fn position(&self, account: u32, symbol: u16) -> Position {
+        self.positions.get(&(account, symbol)).copied().unwrap_or_default()
+    }
+
+    fn resting(&self, account: u32, symbol: u16, side: Side) -> i64 {
+        let own = self.orders.iter().filter(|((of, _), order)| {
+            *of == symbol && order.account == account && order.side == side && !order.ended
+        });
+        own.map(|(_, order)| order.qty - order.filled).sum()
+    }
+}

@@ -1,0 +1,242 @@
+//! A bench to put an engine on: it makes frames, keeps the log and collects the events.
+
+use engine::{Capacity, Engine, Sink};
+use protocol::{
+    AccountId, Command, Envelope, Event, EventBody, FrameHeader, Name, Reject, SessionId, ShardId,
+    SymbolId,
+    command::{Genesis, Grant, IndexPrice, IndexPrices, Open},
+    event::Outcome,
+    instrument::{Bracket, Brackets, SymbolSpec},
+    limits::{BRACKETS_MAX, COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
+    order::{SessionKind, SymbolState},
+};
+use zerocopy::IntoBytes;
+
+pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
+pub const START_US: u64 = 1_700_000_000_000_000;
+const SECRET: [u8; 16] = *b"a judge's secret";
+
+pub type Frame = (FrameHeader, Vec<u8>);
+
+/// Keeps events as the output ring would: kind and bytes.
+#[derive(Default)]
+pub struct Collected(pub Vec<(u16, Vec<u8>)>);
+
+impl Sink for Collected {
+    fn emit<E: EventBody>(&mut self, event: &E) {
+        self.0.push((E::KIND as u16, event.as_bytes().to_vec()));
+    }
+}
+
+impl Collected {
+    pub fn events(&self) -> Vec<Event> {
+        let decode = |(kind, body): &(u16, Vec<u8>)| Event::decode(*kind, body).unwrap();
+        self.0.iter().map(decode).collect()
+    }
+}
+
+pub struct Bench {
+    pub engine: Engine,
+    pub seq: u64,
+    pub ts: u64,
+    pub log: Vec<Frame>,
+    /// A gateway's session and a Kafka stream's: id and last number.
+    pub sessions: [(u64, u64); 2],
+    /// Messages of the other end of a link, by peer.
+    pub links: [u64; 4],
+    /// The last order of symbols 1 and 2.
+    pub orders: [u64; 2],
+}
+
+/// The last event of a frame.
+pub fn outcome(events: &[Event]) -> Outcome {
+    match events.last() {
+        Some(Event::Outcome(outcome)) => *outcome,
+        other => panic!("an outcome is the last event, not {other:?}"),
+    }
+}
+
+impl Bench {
+    /// An engine that knows its shard, with two sessions open.
+    pub fn new(shard: u8) -> Self {
+        let mut bench = Self {
+            engine: Engine::new(CAPACITY),
+            seq: 0,
+            ts: START_US,
+            log: Vec::new(),
+            sessions: [(0, 0); 2],
+            links: [0; 4],
+            orders: [0; 2],
+        };
+        bench.raw(&Command::Genesis(Genesis {
+            cluster: 7,
+            secret: SECRET,
+            shard: ShardId(shard),
+            shards: 4,
+            _pad: [0; 6],
+        }));
+        for (at, kind) in [SessionKind::Gateway, SessionKind::Kafka].into_iter().enumerate() {
+            let name = Name::new("judge").unwrap();
+            bench.raw(&Command::Open(Open { nonce: 1, kind, _pad: [0; 7], name }));
+            bench.sessions[at].0 = bench.seq;
+        }
+        bench
+    }
+
+    /// A trading shard with two symbols, priced, and money for some accounts.
+    pub fn trading(grants: &[(u32, i64)]) -> Self {
+        let mut bench = Self::new(1);
+        for symbol in [1, 2] {
+            bench.ok(&Command::ListSymbol(spec(symbol)));
+            bench.ok(&Command::SetBrackets(brackets(symbol)));
+        }
+        bench.ok(&index(1, 100));
+        bench.ok(&index(2, 100));
+        for (account, amount) in grants {
+            bench.grant(*account, *amount);
+        }
+        bench
+    }
+
+    pub fn grant(&mut self, account: u32, amount: i64) -> Vec<Event> {
+        self.links[0] += 1;
+        let (link_seq, account) = (self.links[0], AccountId(account));
+        self.raw(&Command::Grant(Grant { link_seq, account, _pad: 0, amount }))
+    }
+
+    /// Sends a command in the gateway's session.
+    pub fn send(&mut self, command: &Command) -> Vec<Event> {
+        self.send_as(0, false, command)
+    }
+
+    /// As [`Self::send`], and it must succeed.
+    pub fn ok(&mut self, command: &Command) -> Vec<Event> {
+        let events = self.send(command);
+        let outcome = outcome(&events);
+        assert_eq!(outcome.reject, Reject::None, "{command:?}");
+        events
+    }
+
+    /// As [`Self::send`], and it must be refused; with nothing but the outcome.
+    pub fn refused(&mut self, command: &Command, reject: Reject) {
+        let events = self.send(command);
+        assert_eq!(outcome(&events).reject, reject, "{command:?}");
+        assert_eq!(events.len(), 1, "{command:?}");
+    }
+
+    pub fn send_as(&mut self, session: usize, last_try: bool, command: &Command) -> Vec<Event> {
+        let envelope = self.envelope(session, last_try);
+        let events = self.apply(envelope, command);
+        let short = outcome(&events).reject == Reject::NeedMargin;
+        if !(session == 1 && short) {
+            self.sessions[session].1 = envelope.number;
+        }
+        events
+    }
+
+    pub fn envelope(&self, session: usize, last_try: bool) -> Envelope {
+        let (id, prev) = self.sessions[session];
+        Envelope {
+            session: SessionId(id),
+            prev,
+            number: prev + 1,
+            expires_at: 0,
+            last_try: last_try.into(),
+            _pad: 0,
+        }
+    }
+
+    /// Sends a command of the cluster itself.
+    pub fn raw(&mut self, command: &Command) -> Vec<Event> {
+        self.apply(Envelope::default(), command)
+    }
+
+    pub fn apply(&mut self, envelope: Envelope, command: &Command) -> Vec<Event> {
+        let mut payload = [0; COMMAND_BYTES_MAX];
+        let len = command.encode(&envelope, &mut payload);
+        let events = self.apply_bytes(command.kind() as u16, &payload[..len]).events();
+        for event in &events {
+            if let Event::OrderAccepted(order) = event {
+                self.orders[usize::from(order.symbol.0 - 1)] = order.order.0;
+            }
+        }
+        events
+    }
+
+    pub fn apply_bytes(&mut self, kind: u16, payload: &[u8]) -> Collected {
+        self.seq += 1;
+        self.ts += 1;
+        let header = FrameHeader {
+            seq: self.seq,
+            ts: self.ts,
+            epoch: 1,
+            kind,
+            flags: 0,
+            len: payload.len() as u32,
+            _pad: 0,
+        };
+        let mut collected = Collected::default();
+        self.engine.apply(&header, payload, &mut collected);
+        self.log.push((header, payload.to_vec()));
+        collected
+    }
+}
+
+pub fn spec(symbol: u16) -> SymbolSpec {
+    SymbolSpec {
+        symbol: SymbolId(symbol),
+        shard: ShardId(1),
+        state: SymbolState::Trading,
+        price_decimals: 0,
+        qty_decimals: 8,
+        default_leverage: 20,
+        funding_interval_hours: 8,
+        name: Name::new(if symbol == 1 { "ONEUSDT" } else { "TWOUSDT" }).unwrap(),
+        base: Name::new("BASE").unwrap(),
+        quote: Name::new("USDT").unwrap(),
+        tick_e8: 100_000_000,
+        lot_e8: if symbol == 1 { 1_000 } else { 7 },
+        mult: if symbol == 1 { 1_000 } else { 7 },
+        price_min: 1,
+        price_max: 1_000,
+        qty_min: 1,
+        qty_max: 200,
+        market_qty_max: 100,
+        notional_min: 1_000,
+        band_up: 115_000_000,
+        band_down: 85_000_000,
+        market_bound: 5_000_000,
+        trigger_protect: 5_000_000,
+        liquidation_fee: 1_000_000,
+        maker_fee: if symbol == 1 { 20_000 } else { -10_000 },
+        taker_fee: 50_000,
+        listed_at: START_US,
+    }
+}
+
+/// Caps within reach of small orders, so that leverage binds.
+pub fn brackets(symbol: u16) -> Brackets {
+    let mult = spec(symbol).mult;
+    let rows = [
+        (0, 1_000 * mult, 400_000, 125),
+        (1_000 * mult, 4_000 * mult, 1_000_000, 50),
+        (4_000 * mult, 40_000 * mult, 4_000_000, 20),
+    ];
+    let mut table = Brackets {
+        symbol: SymbolId(symbol),
+        count: 3,
+        _pad: 0,
+        rows: [Bracket::default(); BRACKETS_MAX],
+    };
+    for (row, (floor, cap, maintenance, max_leverage)) in table.rows.iter_mut().zip(rows) {
+        *row = Bracket { floor, cap, maintenance, max_leverage };
+    }
+    table
+}
+
+pub fn index(symbol: u16, ticks: i64) -> Command {
+    let blank = IndexPrice { symbol: SymbolId::NONE, _pad: [0; 6], price_e8: 0 };
+    let mut rows = [blank; INDEX_PRICES_MAX];
+    rows[0] = IndexPrice { symbol: SymbolId(symbol), price_e8: ticks * 100_000_000, ..blank };
+    Command::IndexPrices(IndexPrices { count: 1, _pad: [0; 6], rows })
+}

@@ -1,0 +1,70 @@
+//! Engine and twin say the same bytes, frame for frame.
+
+use proptest::prelude::*;
+
+use crate::{
+    bench::{Bench, outcome},
+    flow::{self, Act, Step},
+    twin::Twin,
+};
+
+pub fn cases(slice: u32, full: u32) -> ProptestConfig {
+    let cases = if std::env::var_os("EXCHANGE_FULL").is_some() { full } else { slice };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Plays the bench's log so far to a new twin.
+fn twin_of(bench: &Bench) -> Twin {
+    let mut twin = Twin::new();
+    for (header, payload) in &bench.log {
+        twin.apply(header, payload);
+    }
+    twin
+}
+
+fn compare(
+    bench: &mut Bench,
+    steps: &[Step],
+    mut act_of: impl FnMut(&mut Bench, &Step) -> Act,
+) -> Result<(), TestCaseError> {
+    let mut twin = twin_of(bench);
+    for step in steps {
+        let act = act_of(bench, step);
+        let (envelope, command) = act.parts();
+        if std::env::var_os("JUDGE_TRACE").is_some() {
+            eprintln!("> {command:?}");
+        }
+        let said = bench.apply(*envelope, command);
+        let (header, payload) = bench.log.last().unwrap();
+        let expected = twin.apply(header, payload);
+        if std::env::var_os("JUDGE_TRACE").is_some() {
+            eprintln!("{command:?}\n   {said:?}");
+        }
+        if said != expected {
+            let at = said.iter().zip(&expected).take_while(|(a, b)| a == b).count();
+            let (engine, twin) = (said.get(at), expected.get(at));
+            prop_assert!(false, "{command:?}\n engine: {engine:?}\n twin: {twin:?}");
+        }
+        flow::counted(bench, &act, outcome(&said).reject);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(600, 60_000))]
+
+    #[test]
+    fn a_trading_shard_is_its_twin(
+        steps in flow::steps(120), cash in prop::array::uniform4(0i64..60_000),
+    ) {
+        let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
+        let mut bench = Bench::trading(&grants);
+        let mut mark = [100; 2];
+        compare(&mut bench, &steps, |bench, step| flow::trading_act(bench, step, &mut mark))?;
+    }
+
+    #[test]
+    fn a_ledger_is_its_twin(steps in flow::steps(120)) {
+        compare(&mut Bench::new(0), &steps, flow::ledger_act)?;
+    }
+}

@@ -1,0 +1,299 @@
+//! Random flows: a few accounts, a few prices, thin cash, leverage at the brackets' edges.
+//!
+//! A step is ten numbers that are read as a command, so that a failing flow shrinks to few steps
+//! with small numbers.
+
+use proptest::prelude::*;
+use protocol::{
+    AccountId, ClientId, Command, Envelope, Name, OrderId, SessionId, ShardId, SymbolId,
+    command::{
+        Amend, Cancel, CancelAll, Deposit, Grant, Lend, LinkAck, Place, Recall, Return, SetFees,
+        SetLeverage, SetSymbolState, Tick,
+    },
+    order::{
+        OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce,
+    },
+};
+
+use crate::bench::{Bench, index};
+
+pub type Step = [u16; 10];
+
+pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(any::<Step>(), 1..most)
+}
+
+/// Reads a step's numbers one after the other.
+struct Draw<'a>(std::slice::Iter<'a, u16>);
+
+impl Draw<'_> {
+    fn below(&mut self, n: u16) -> u16 {
+        self.0.next().map_or(0, |number| number % n)
+    }
+
+    fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
+        values[usize::from(self.below(values.len() as u16))]
+    }
+}
+
+/// What a step does to a bench.
+pub enum Act {
+    Command {
+        envelope: Envelope,
+        command: Command,
+    },
+    /// A session's command that is not its next.
+    Misplaced {
+        envelope: Envelope,
+        command: Command,
+    },
+}
+
+impl Act {
+    pub const fn parts(&self) -> (&Envelope, &Command) {
+        match self {
+            Self::Command { envelope, command } | Self::Misplaced { envelope, command } => {
+                (envelope, command)
+            }
+        }
+    }
+}
+
+/// A trading shard's next command. `mark` is kept by the caller: a jump needs to know it.
+pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
+    let mut draw = Draw(step.iter());
+    let choice = draw.below(100);
+    let (account, symbol) = (AccountId(1 + u32::from(draw.below(5))), 1 + draw.below(2) % 2);
+    let symbol_id = SymbolId(symbol);
+    let now_mark = mark[usize::from(symbol) - 1];
+    let command = match choice {
+        0..=44 => Command::Place(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
+        45..=49 => Command::TestPlace(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
+        50..=64 => {
+            let order = recent(bench, &mut draw, symbol);
+            Command::Amend(Amend { order, ..amend(&mut draw, account, symbol_id, now_mark) })
+        }
+        65..=70 => {
+            let order = recent(bench, &mut draw, symbol);
+            let client_id = client_id(draw.below(6));
+            let (_pad, _pad2) = ([0; 2], [0; 4]);
+            Command::Cancel(Cancel { account, symbol: symbol_id, _pad, order, client_id, _pad2 })
+        }
+        71 => Command::CancelAll(CancelAll { account, symbol: symbol_id, _pad: [0; 2] }),
+        72..=74 => {
+            let leverage = draw.one_of(&[1, 5, 10, 20, 21, 50, 51, 125, 126, 0]);
+            Command::SetLeverage(SetLeverage { account, symbol: symbol_id, leverage, _pad: 0 })
+        }
+        75 => {
+            let (maker, taker) =
+                draw.one_of(&[(0, 0), (-50_000, 50_000), (10_000, 9_999), (-2, 1)]);
+            Command::SetFees(SetFees { account, symbol: symbol_id, _pad: [0; 2], maker, taker })
+        }
+        76..=78 => {
+            let states = [
+                SymbolState::Trading,
+                SymbolState::ReduceOnly,
+                SymbolState::CancelOnly,
+                SymbolState::Halted,
+            ];
+            // mostly back to trading
+            let state = states[usize::from(draw.below(12).saturating_sub(8))];
+            Command::SetSymbolState(SetSymbolState { symbol: symbol_id, state, _pad: [0; 5] })
+        }
+        79..=87 => {
+            let ticks = match draw.below(8) {
+                0 => now_mark * 13 / 10,
+                1 => now_mark * 7 / 10,
+                _ => now_mark + i64::from(draw.below(5)) - 2,
+            };
+            let ticks = ticks.clamp(60, 160);
+            mark[usize::from(symbol) - 1] = ticks;
+            index(symbol, ticks)
+        }
+        88..=93 => return link_act(bench, &mut draw, account),
+        94..=95 => {
+            bench.ts += u64::from(draw.below(4)) * 400_000_000;
+            return cluster(Command::Tick(Tick { _reserved: 0 }));
+        }
+        _ => return misplaced(bench, &mut draw, account, symbol_id),
+    };
+    let last_try = draw.below(2) == 1;
+    let session = usize::from(draw.below(8) == 0);
+    Act::Command { envelope: bench.envelope(session, last_try), command }
+}
+
+/// The ledger's next command.
+pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
+    let mut draw = Draw(step.iter());
+    let choice = draw.below(100);
+    let account = AccountId(1 + u32::from(draw.below(4)));
+    let shard = ShardId(draw.below(5) as u8);
+    let amount = i64::from(draw.below(120)) * 10 - 20;
+    let command = match choice {
+        0..=24 => {
+            let transfer = u64::from(draw.below(40));
+            Command::Deposit(Deposit { account, _pad: 0, transfer, amount })
+        }
+        25..=54 => Command::Lend(Lend { account, shard, _pad: [0; 3], amount }),
+        55..=79 => {
+            let link_seq = next_of(&mut bench.links[usize::from(shard.0 % 4)], &mut draw);
+            let lend = bench.seq.saturating_sub(draw.below(12).into());
+            let (from, amount) = (shard, amount.max(-1));
+            let _pad = [0; 3];
+            return cluster(Command::Return(Return {
+                link_seq,
+                account,
+                from,
+                _pad,
+                amount,
+                lend,
+            }));
+        }
+        80..=86 => {
+            let link_seq = u64::from(draw.below(12));
+            return cluster(Command::LinkAck(LinkAck { peer: shard, _pad: [0; 7], link_seq }));
+        }
+        87..=96 => {
+            bench.ts += u64::from(draw.below(4)) * 100_000;
+            return cluster(Command::Tick(Tick { _reserved: 0 }));
+        }
+        _ => return misplaced(bench, &mut draw, account, SymbolId(1)),
+    };
+    Act::Command { envelope: bench.envelope(usize::from(draw.below(8) == 0), false), command }
+}
+
+/// Counts a session's command if the engine does.
+pub fn counted(bench: &mut Bench, act: &Act, reject: protocol::Reject) {
+    let Act::Command { envelope, .. } = act else { return };
+    for at in 0..bench.sessions.len() {
+        let short = at == 1 && reject == protocol::Reject::NeedMargin;
+        if bench.sessions[at].0 == envelope.session.0 && !short {
+            bench.sessions[at].1 = envelope.number;
+        }
+    }
+}
+
+fn cluster(command: Command) -> Act {
+    Act::Command { envelope: Envelope::default(), command }
+}
+
+fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: u64) -> Place {
+    let flags = draw.below(4096);
+    let side = if flags & 1 == 0 { Side::Buy } else { Side::Sell };
+    let market = flags >> 1 & 7 == 0;
+    let reduce_only = flags >> 4 & 3 == 0;
+    let matched = flags >> 6 & 15 == 0 && !market;
+    let tifs = [
+        TimeInForce::Gtc,
+        TimeInForce::Gtc,
+        TimeInForce::Gtc,
+        TimeInForce::Ioc,
+        TimeInForce::Fok,
+        TimeInForce::Gtx,
+        TimeInForce::Gtd,
+    ];
+    let time_in_force = if market { TimeInForce::Ioc } else { draw.one_of(&tifs) };
+    let price = match matched || market {
+        true => 0,
+        false => mark + i64::from(draw.below(13)) - 6,
+    };
+    let dates = [now + 600_000_010, now + 1_200_000_000, now + 10];
+    let dated = time_in_force == TimeInForce::Gtd;
+    Place {
+        account,
+        symbol,
+        side,
+        order_type: if market { OrderType::Market } else { OrderType::Limit },
+        time_in_force,
+        self_trade: draw.one_of(SelfTradePrevention::ALL),
+        price_match: match matched {
+            true => draw.one_of(&PriceMatch::ALL[1..]),
+            false => PriceMatch::None,
+        },
+        position_side: PositionSide::Both,
+        reduce_only,
+        _pad: [0; 3],
+        price,
+        qty: i64::from(draw.below(30)),
+        good_till: if dated { draw.one_of(&dates) } else { 0 },
+        client_id: client_id(draw.below(8)),
+        _pad2: [0; 4],
+    }
+}
+
+fn amend(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Amend {
+    Amend {
+        account,
+        symbol,
+        side: draw.one_of(Side::ALL),
+        price_match: match draw.below(16) {
+            0 => PriceMatch::Queue,
+            _ => PriceMatch::None,
+        },
+        order: OrderId::NONE,
+        price: mark + i64::from(draw.below(13)) - 6,
+        qty: i64::from(draw.below(30)),
+        client_id: client_id(draw.below(6)),
+        reduce_only: draw.below(8) == 0,
+        _pad: [0; 3],
+    }
+}
+
+/// An order of late, or none, which means by client id.
+fn recent(bench: &Bench, draw: &mut Draw, symbol: u16) -> OrderId {
+    let last = bench.orders[usize::from(symbol) - 1];
+    match draw.below(16) {
+        0 => OrderId::NONE,
+        back => OrderId((last + 1).saturating_sub(back.into())),
+    }
+}
+
+fn client_id(n: u16) -> ClientId {
+    Name::new(["", "", "a-1", "b_2", "c:3", "d/4", "e.5", "f 6"][usize::from(n)]).unwrap()
+}
+
+fn link_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act {
+    let amount = i64::from(draw.below(200)) * 100;
+    let choice = draw.below(6);
+    if choice == 5 {
+        let link_seq = u64::from(draw.below(8));
+        return cluster(Command::LinkAck(LinkAck { peer: ShardId(0), _pad: [0; 7], link_seq }));
+    }
+    let grants = choice < 3;
+    if grants && amount == 0 {
+        return cluster(Command::Tick(Tick { _reserved: 0 }));
+    }
+    let link_seq = next_of(&mut bench.links[0], draw);
+    cluster(match grants {
+        true => Command::Grant(Grant { link_seq, account, _pad: 0, amount }),
+        false => Command::Recall(Recall { link_seq, account, _pad: 0, amount, lend: 77 }),
+    })
+}
+
+/// Mostly the next number of a link, sometimes an old one or one too far.
+fn next_of(last: &mut u64, draw: &mut Draw) -> u64 {
+    match draw.below(10) {
+        0 => *last,
+        1 => *last + 2,
+        _ => {
+            *last += 1;
+            *last
+        }
+    }
+}
+
+fn misplaced(bench: &Bench, draw: &mut Draw, account: AccountId, symbol: SymbolId) -> Act {
+    let command = Command::CancelAll(CancelAll { account, symbol, _pad: [0; 2] });
+    let mut envelope = bench.envelope(0, false);
+    match draw.below(5) {
+        0 => envelope.number = envelope.prev,
+        1 => envelope.prev += 1,
+        2 => envelope.session = SessionId(999_999),
+        3 => (envelope.prev, envelope.number) = (envelope.prev + 3, envelope.number + 3),
+        _ => {
+            envelope.expires_at = bench.ts;
+            return Act::Command { envelope, command };
+        }
+    }
+    Act::Misplaced { envelope, command }
+}

@@ -1,0 +1,17 @@
+//! The engine's judges: a naive twin that must say the same bytes, an auditor that believes
+//! nothing but events, and the promises of determinism, of bounds and of no allocation.
+//!
+//! A slice of the cases runs always; `EXCHANGE_FULL=1` runs the long form.
+
+mod allocation;
+mod auditor;
+mod bench;
+mod bounds;
+mod determinism;
+mod differential;
+mod flow;
+mod garbage;
+mod invariants;
+mod lending;
+mod trading;
+mod twin;

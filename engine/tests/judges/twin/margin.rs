@@ -1,0 +1,177 @@
+//! Money and margin, recounted from scratch each time.
+
+use protocol::{Reject, instrument::Brackets, order::Side};
+
+use super::{
+    no,
+    shard::{Order, Shard},
+};
+
+pub const ONE: i128 = 100_000_000;
+
+pub fn ceil_div(a: i128, b: i128) -> i128 {
+    let quotient = a / b;
+    if a % b > 0 { quotient + 1 } else { quotient }
+}
+
+/// Buy value, sell value, loss and fee.
+pub type Sums = [i128; 4];
+
+/// What an order of these terms holds back.
+#[derive(Clone, Copy)]
+pub struct Hold {
+    pub assumed: i128,
+    pub loss: i128,
+    pub rate: i128,
+}
+
+impl Hold {
+    pub fn sums(&self, side: Side, lots: i64, mult: i64) -> Sums {
+        let lots = i128::from(lots) * i128::from(mult);
+        let value = self.assumed * lots;
+        let fee = ceil_div(value * self.rate, ONE);
+        match side {
+            Side::Buy => [value, 0, self.loss * lots, fee],
+            Side::Sell => [0, value, self.loss * lots, fee],
+        }
+    }
+}
+
+pub fn add(a: Sums, b: Sums) -> Sums {
+    [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
+}
+
+pub fn fee_of(value: i128, rate: i128) -> i128 {
+    if rate < 0 { -(value * -rate / ONE) } else { ceil_div(value * rate, ONE) }
+}
+
+pub fn brackets_are_sound(brackets: &Brackets) -> bool {
+    let count = usize::from(brackets.count);
+    if count == 0 || count > brackets.rows.len() {
+        return false;
+    }
+    (0..count).all(|i| {
+        let row = brackets.rows[i];
+        let (floor, maintenance, leverage) = match i {
+            0 => (0, 1, 125),
+            _ => {
+                let before = brackets.rows[i - 1];
+                (before.cap, before.maintenance, before.max_leverage)
+            }
+        };
+        row.floor == floor
+            && row.cap > row.floor
+            && row.cap <= 1 << 60
+            && row.maintenance >= maintenance
+            && (1..=leverage).contains(&row.max_leverage)
+            && i128::from(row.maintenance) * i128::from(row.max_leverage) <= ONE
+    })
+}
+
+/// The most value that a leverage allows.
+pub fn value_cap(brackets: &Brackets, leverage: u8) -> i128 {
+    let rows = &brackets.rows[..usize::from(brackets.count)];
+    let allowed = rows.iter().filter(|row| row.max_leverage >= u32::from(leverage));
+    allowed.map(|row| i128::from(row.cap)).max().unwrap_or(0)
+}
+
+impl Shard {
+    /// The sums of an account's orders on a symbol.
+    pub fn sums(&self, account: u32, symbol: u16) -> Sums {
+        let market = &self.markets[&symbol];
+        let own = market.orders.iter().filter(|order| order.account == account && !order.reduce);
+        own.fold([0; 4], |sums, order| {
+            add(sums, order.hold.sums(order.side, order.left(), market.spec.mult))
+        })
+    }
+
+    pub fn leverage(&self, account: u32, symbol: u16) -> u8 {
+        let market = &self.markets[&symbol];
+        let top = market.brackets.map_or(255, |brackets| brackets.rows[0].max_leverage as u8);
+        let holding = self.holding(account, symbol);
+        holding.leverage.unwrap_or(market.spec.default_leverage.min(top))
+    }
+
+    pub fn worst(&self, account: u32, symbol: u16, sums: Sums) -> i128 {
+        let market = &self.markets[&symbol];
+        let value = self.holding(account, symbol).qty
+            * i128::from(market.mark)
+            * i128::from(market.spec.mult);
+        (value + sums[0]).abs().max((value - sums[1]).abs())
+    }
+
+    pub fn initial(&self, account: u32, symbol: u16, sums: Sums, leverage: u8) -> i128 {
+        ceil_div(self.worst(account, symbol, sums), leverage.into()) + sums[2] + sums[3]
+    }
+
+    /// Equity less initial margin, over all symbols.
+    pub fn available(&self, account: u32) -> i128 {
+        let cash = self.accounts.get(&account).map_or(0, |known| known.cash);
+        let symbols = self.markets.iter().map(|(symbol, market)| {
+            let holding = self.holding(account, *symbol);
+            let value = holding.qty * i128::from(market.mark) * i128::from(market.spec.mult);
+            let leverage = self.leverage(account, *symbol);
+            value
+                - holding.entry
+                - self.initial(account, *symbol, self.sums(account, *symbol), leverage)
+        });
+        cash + symbols.sum::<i128>()
+    }
+
+    pub fn ask_available(
+        &self,
+        account: u32,
+        needed: i128,
+        refused: Reject,
+        last_try: bool,
+    ) -> Result<(), (Reject, i64)> {
+        let lacking = needed - self.available(account);
+        match (lacking > 0, last_try) {
+            (false, _) => Ok(()),
+            (true, true) => no(refused),
+            (true, false) => Err((Reject::NeedMargin, lacking.min(i64::MAX.into()) as i64)),
+        }
+    }
+
+    /// Brackets and margin of an order to come; `without` is the order it takes the place of.
+    pub fn ask_margin(
+        &self,
+        (account, symbol, side): (u32, u16, Side),
+        lots: i64,
+        hold: &Hold,
+        without: Option<&Order>,
+        last_try: bool,
+    ) -> Result<(), (Reject, i64)> {
+        let market = &self.markets[&symbol];
+        let resting: i64 = market
+            .orders
+            .iter()
+            .filter(|order| order.account == account && order.side == side)
+            .filter(|order| without.is_none_or(|gone| gone.id != order.id))
+            .map(Order::left)
+            .sum();
+        if i128::from(resting + lots) <= self.closable(account, symbol, side) {
+            return Ok(());
+        }
+        let mult = market.spec.mult;
+        let before = self.sums(account, symbol);
+        let gone = without.map_or([0; 4], |gone| gone.hold.sums(side, gone.left(), mult));
+        let after = add(add(before, gone.map(|sum| -sum)), hold.sums(side, lots, mult));
+        let leverage = self.leverage(account, symbol);
+        if self.worst(account, symbol, after) > value_cap(&market.brackets.unwrap(), leverage) {
+            return no(Reject::PositionLimit);
+        }
+        let needed = self.initial(account, symbol, after, leverage)
+            - self.initial(account, symbol, before, leverage);
+        self.ask_available(account, needed, Reject::InsufficientMargin, last_try)
+    }
+
+    /// Lots an order of this side could close.
+    pub fn closable(&self, account: u32, symbol: u16, side: Side) -> i128 {
+        let qty = self.holding(account, symbol).qty;
+        match side {
+            Side::Buy => (-qty).max(0),
+            Side::Sell => qty.max(0),
+        }
+    }
+}

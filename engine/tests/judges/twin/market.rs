@@ -1,0 +1,132 @@
+//! Symbols as operators and feeds change them.
+
+use protocol::{
+    Event, Reject, SymbolId,
+    command::IndexPrices,
+    event::{Mark, SymbolStateChanged},
+    instrument::{Brackets, SymbolSpec},
+    order::SymbolState,
+};
+
+use super::{
+    Answer,
+    margin::{ONE, brackets_are_sound},
+    no,
+    shard::{Market, Shard},
+};
+
+const SYMBOLS: usize = 256;
+const PRICE_TOP: i64 = 1 << 40;
+
+fn is_sound(spec: &SymbolSpec) -> bool {
+    let value_top = 1i128 << 60;
+    let problems = [
+        spec.symbol.0 == 0,
+        spec.shard.0 == 0,
+        spec.name.is_empty() || spec.base.is_empty() || spec.quote.is_empty(),
+        spec.tick_e8 <= 0 || spec.lot_e8 <= 0 || spec.mult <= 0,
+        i128::from(spec.tick_e8) * i128::from(spec.lot_e8) != i128::from(spec.mult) * ONE,
+        spec.price_decimals > 8 || spec.qty_decimals > 8,
+        spec.price_min <= 0 || spec.price_max < spec.price_min || spec.price_max > PRICE_TOP,
+        i128::from(spec.price_max) * i128::from(spec.mult) > value_top,
+        spec.qty_min <= 0 || spec.qty_max < spec.qty_min || spec.qty_max > 1 << 40,
+        spec.market_qty_max < spec.qty_min || spec.market_qty_max > 1 << 40,
+        spec.notional_min < 0 || i128::from(spec.notional_min) > value_top,
+        i128::from(spec.band_up) < ONE || i128::from(spec.band_up) > 100 * ONE,
+        spec.band_down < 0 || i128::from(spec.band_down) > ONE,
+        spec.market_bound < 0 || i128::from(spec.market_bound) > 100 * ONE,
+        spec.trigger_protect < 0 || i128::from(spec.trigger_protect) > ONE,
+        spec.liquidation_fee < 0 || i128::from(spec.liquidation_fee) > ONE,
+        spec.default_leverage == 0 || spec.default_leverage > 125,
+        spec.funding_interval_hours == 0,
+        spec.taker_fee < 0 || i128::from(spec.taker_fee) >= ONE,
+        i128::from(spec.maker_fee) >= ONE || spec.maker_fee < -spec.taker_fee.max(0),
+    ];
+    !problems.contains(&true)
+}
+
+impl Shard {
+    pub fn list(&mut self, spec: &SymbolSpec, me: u8) -> Answer {
+        if !is_sound(spec) {
+            return no(Reject::InvalidInstrument);
+        }
+        if spec.shard.0 != me {
+            return no(Reject::WrongShard);
+        }
+        if let Some(market) = self.markets.get_mut(&spec.symbol.0) {
+            let old = &market.spec;
+            let units = |spec: &SymbolSpec| (spec.tick_e8, spec.lot_e8, spec.mult);
+            if units(old) != units(spec) || old.name != spec.name || old.quote != spec.quote {
+                return no(Reject::InvalidInstrument);
+            }
+            market.spec = *spec;
+        } else {
+            if self.markets.values().any(|market| market.spec.name == spec.name) {
+                return no(Reject::InvalidInstrument);
+            }
+            if self.markets.len() == SYMBOLS {
+                return no(Reject::ShardFull);
+            }
+            let market = Market {
+                spec: *spec,
+                brackets: None,
+                mark: 0,
+                orders: Vec::new(),
+                order_ids: 0,
+                trade_ids: 0,
+                updates: 0,
+            };
+            self.markets.insert(spec.symbol.0, market);
+        }
+        self.events.push(Event::SymbolListed(*spec));
+        Ok(0)
+    }
+
+    pub fn set_brackets(&mut self, brackets: &Brackets) -> Answer {
+        let Some(market) = self.markets.get_mut(&brackets.symbol.0) else {
+            return no(Reject::UnknownSymbol);
+        };
+        if !brackets_are_sound(brackets) {
+            return no(Reject::InvalidInstrument);
+        }
+        market.brackets = Some(*brackets);
+        self.events.push(Event::BracketsSet(*brackets));
+        Ok(0)
+    }
+
+    pub fn set_state(&mut self, symbol: u16, state: SymbolState) -> Answer {
+        let Some(market) = self.markets.get_mut(&symbol) else {
+            return no(Reject::UnknownSymbol);
+        };
+        market.spec.state = state;
+        let event = SymbolStateChanged { symbol: SymbolId(symbol), state, _pad: [0; 5] };
+        self.events.push(Event::SymbolStateChanged(event));
+        Ok(0)
+    }
+
+    pub fn set_index(&mut self, prices: &IndexPrices) -> Answer {
+        if usize::from(prices.count) > prices.rows.len() {
+            return no(Reject::Malformed);
+        }
+        for row in prices.rows.iter().take(prices.count.into()) {
+            let Some(market) = self.markets.get_mut(&row.symbol.0) else { continue };
+            let tick = i128::from(market.spec.tick_e8);
+            let price = i128::from(row.price_e8);
+            let below = price.div_euclid(tick);
+            let mark = if 2 * price.rem_euclid(tick) >= tick { below + 1 } else { below };
+            if mark < 1 || mark > PRICE_TOP.into() {
+                continue;
+            }
+            market.mark = mark as i64;
+            self.events.push(Event::Mark(Mark {
+                symbol: row.symbol,
+                _pad: [0; 6],
+                index_e8: row.price_e8,
+                mark: market.mark,
+                funding_rate: 0,
+                next_funding: 0,
+            }));
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,694 @@
+//! Orders: checks in their order, matching by scanning, and all that follows.
+
+use protocol::{
+    AccountId, ClientId, Event, OrderId, Reject, SymbolId, TradeId,
+    command::{Amend, Cancel, Place},
+    event::{Fill, Level, OrderAccepted, OrderAmended, OrderClosed, Reserved, Trade},
+    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX, NOTIONAL_MAX, OPEN_ORDERS_MAX, POSITION_MAX},
+    order::{
+        CloseReason, OrderStatus, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
+        SymbolState, TimeInForce,
+    },
+};
+
+use super::{
+    Answer,
+    margin::{Hold, ONE, ceil_div, fee_of},
+    no,
+    shard::{Market, Order, Shard},
+};
+
+/// Events that must stay free for what follows a match.
+const RESERVE: usize = 1_216;
+const TEN_MINUTES_US: u64 = 600_000_000;
+const LAST_DATE_US: u64 = 253_402_300_799_000_000;
+
+/// Why a match ended early.
+#[derive(PartialEq)]
+enum Early {
+    OwnOrder,
+    TooMuch,
+}
+
+impl Market {
+    fn prices(&self, side: Side) -> Vec<i64> {
+        let mut prices: Vec<i64> = self
+            .orders
+            .iter()
+            .filter(|order| order.side == side)
+            .map(|order| order.price)
+            .collect();
+        prices.sort_unstable();
+        prices.dedup();
+        if side == Side::Buy {
+            prices.reverse();
+        }
+        prices
+    }
+
+    fn level(&self, side: Side, price: i64) -> i64 {
+        let there = self.orders.iter().filter(|order| order.side == side && order.price == price);
+        there.map(Order::left).sum()
+    }
+
+    /// The first order that a taker of `side` meets within its limit, by its place.
+    fn meets(&self, side: Side, limit: i64) -> Option<usize> {
+        let best = *self.prices(side.opposite()).first()?;
+        let within = match side {
+            Side::Buy => best <= limit,
+            Side::Sell => best >= limit,
+        };
+        let first = |order: &Order| order.side == side.opposite() && order.price == best;
+        if within { self.orders.iter().position(first) } else { None }
+    }
+
+    fn best_bid(&self) -> i64 {
+        self.prices(Side::Buy).first().copied().unwrap_or(0)
+    }
+
+    fn hold(&self, side: Side, limit: i64, rate: i64) -> Hold {
+        let (limit, mark) = (i128::from(limit), i128::from(self.mark));
+        let (assumed, loss) = match side {
+            Side::Buy => (limit, limit - mark),
+            Side::Sell => (limit.max(mark).max(self.best_bid().into()), mark - limit),
+        };
+        Hold { assumed, loss: loss.max(0), rate: rate.into() }
+    }
+}
+
+impl Shard {
+    pub fn place(&mut self, place: &Place, last_try: bool) -> Answer {
+        let (account, symbol, side) = (place.account.0, place.symbol.0, place.side);
+        let is_market = place.order_type == OrderType::Market;
+        let tif = place.time_in_force;
+        let rests = !is_market && tif != TimeInForce::Ioc && tif != TimeInForce::Fok;
+        self.check_form(place)?;
+        self.check_open(symbol, place.reduce_only)?;
+        self.check_qty(symbol, place.qty, is_market)?;
+        let shown = match is_market {
+            true => self.market_limit(symbol, side)?,
+            false => self.limit(symbol, side, place.price, place.price_match)?,
+        };
+        let market = &self.markets[&symbol];
+        let basis = if is_market { market.mark } else { shown };
+        let value = i128::from(basis) * i128::from(place.qty) * i128::from(market.spec.mult);
+        if !place.reduce_only && value < market.spec.notional_min.into() {
+            return no(Reject::NotionalTooLow);
+        }
+        self.check_bounds(account, symbol, shown, place.qty, place.reduce_only, None)?;
+        let mut qty = place.qty;
+        if place.reduce_only {
+            qty = self.closable(account, symbol, side).min(qty.into()) as i64;
+            if qty == 0 {
+                return no(Reject::ReduceOnly);
+            }
+        }
+        let own = market.orders.iter().filter(|order| order.account == account).count();
+        if rests && own >= OPEN_ORDERS_MAX as usize {
+            return no(Reject::TooManyOpenOrders);
+        }
+        let client = place.client_id.as_bytes().to_vec();
+        let mut all = self.markets.values().flat_map(|market| &market.orders);
+        if !client.is_empty() && all.any(|o| o.account == account && o.client == client) {
+            return no(Reject::ClientIdDuplicate);
+        }
+        if tif == TimeInForce::Gtx && market.meets(side, shown).is_some() {
+            return no(Reject::WouldTake);
+        }
+        let mut order = Order {
+            id: market.order_ids + 1,
+            account,
+            side,
+            price: shown,
+            qty,
+            filled: 0,
+            quote: 0,
+            tif,
+            stp: place.self_trade,
+            reduce: place.reduce_only,
+            good_till: place.good_till,
+            client,
+            hold: Hold { assumed: 0, loss: 0, rate: 0 },
+            amends: 0,
+        };
+        let mut limit = shown;
+        if !rests {
+            limit = self.foresee(symbol, &order)?;
+        }
+        let rate = self.holding(account, symbol).fees.unwrap_or((0, market.spec.taker_fee)).1;
+        order.hold = market.hold(side, limit, rate);
+        if !place.reduce_only {
+            self.ask_margin((account, symbol, side), qty, &order.hold, None, last_try)?;
+        }
+        order.price = limit;
+        let shown = if is_market { limit } else { shown };
+        Ok(self.enter(place, order, shown, rests))
+    }
+
+    fn enter(&mut self, place: &Place, mut order: Order, shown: i64, rests: bool) -> u64 {
+        let (id, symbol, account) = (order.id, place.symbol.0, order.account);
+        self.markets.get_mut(&symbol).unwrap().order_ids = id;
+        self.holding_mut(account, symbol);
+        self.events.push(Event::OrderAccepted(OrderAccepted {
+            order: OrderId(id),
+            account: place.account,
+            symbol: place.symbol,
+            side: place.side,
+            order_type: place.order_type,
+            time_in_force: place.time_in_force,
+            self_trade: place.self_trade,
+            price_match: place.price_match,
+            position_side: place.position_side,
+            reduce_only: place.reduce_only,
+            _pad: [0; 3],
+            price: shown,
+            qty: order.qty,
+            good_till: place.good_till,
+            client_id: place.client_id,
+            _pad2: [0; 4],
+        }));
+        let early = self.fight(symbol, &mut order);
+        let remainder = match place.order_type {
+            OrderType::Market => CloseReason::MarketRemainder,
+            OrderType::Limit => CloseReason::IocRemainder,
+        };
+        self.finish(symbol, order, early, rests, remainder);
+        self.clip(account, symbol);
+        self.settle(symbol);
+        id
+    }
+
+    /// What becomes of an order after it has met all it could.
+    fn finish(
+        &mut self,
+        symbol: u16,
+        order: Order,
+        early: Option<Early>,
+        rests: bool,
+        remainder: CloseReason,
+    ) {
+        if order.left() == 0 {
+            return;
+        }
+        match early {
+            Some(Early::OwnOrder) => {
+                self.tell_closed(
+                    symbol,
+                    &order,
+                    OrderStatus::ExpiredInMatch,
+                    CloseReason::SelfTrade,
+                );
+            }
+            Some(Early::TooMuch) => {
+                let status = if rests { OrderStatus::Canceled } else { OrderStatus::Expired };
+                self.tell_closed(symbol, &order, status, CloseReason::FillsMax);
+            }
+            None if rests => {
+                self.touch(symbol, &order);
+                self.markets.get_mut(&symbol).unwrap().orders.push(order);
+            }
+            None => self.tell_closed(symbol, &order, OrderStatus::Expired, remainder),
+        }
+    }
+
+    fn check_form(&self, place: &Place) -> Result<(), (Reject, i64)> {
+        if place.position_side != PositionSide::Both {
+            return no(Reject::Unsupported);
+        }
+        let matched = place.price_match != PriceMatch::None;
+        let tif = place.time_in_force;
+        let nonsense = match place.order_type {
+            OrderType::Limit => matched && place.price != 0,
+            OrderType::Market => {
+                matched || place.price != 0 || (tif != TimeInForce::Gtc && tif != TimeInForce::Ioc)
+            }
+        };
+        if nonsense || (tif != TimeInForce::Gtd && place.good_till != 0) {
+            return no(Reject::InvalidCombination);
+        }
+        let dates = self.now + TEN_MINUTES_US + 1..LAST_DATE_US;
+        if tif == TimeInForce::Gtd && !dates.contains(&place.good_till) {
+            return no(Reject::GoodTillInvalid);
+        }
+        let alphabet = |b: &u8| b.is_ascii_alphanumeric() || b".:/_-".contains(b);
+        if !place.client_id.as_bytes().iter().all(alphabet) {
+            return no(Reject::ClientIdInvalid);
+        }
+        Ok(())
+    }
+
+    fn check_open(&self, symbol: u16, reduce_only: bool) -> Result<(), (Reject, i64)> {
+        let market = &self.markets[&symbol];
+        let open = match market.spec.state {
+            SymbolState::Trading => true,
+            SymbolState::ReduceOnly => reduce_only,
+            _ => false,
+        };
+        match (open && market.brackets.is_some(), market.mark) {
+            (false, _) => no(Reject::SymbolNotTrading),
+            (true, 0) => no(Reject::NoMarkPrice),
+            (true, _) => Ok(()),
+        }
+    }
+
+    fn check_qty(&self, symbol: u16, qty: i64, is_market: bool) -> Result<(), (Reject, i64)> {
+        let spec = &self.markets[&symbol].spec;
+        let most = if is_market { spec.market_qty_max } else { spec.qty_max };
+        match qty {
+            i64::MIN..=0 => no(Reject::QtyNotPositive),
+            _ if qty < spec.qty_min => no(Reject::QtyTooLow),
+            _ if qty > most => no(Reject::QtyTooHigh),
+            _ => Ok(()),
+        }
+    }
+
+    fn market_limit(&self, symbol: u16, side: Side) -> Result<i64, (Reject, i64)> {
+        let market = &self.markets[&symbol];
+        let (mark, bound) = (i128::from(market.mark), i128::from(market.spec.market_bound));
+        let limit = match side {
+            Side::Buy => mark * (ONE + bound) / ONE,
+            Side::Sell => ceil_div(mark * (ONE - bound), ONE),
+        };
+        let (low, high) = (market.spec.price_min, market.spec.price_max);
+        let limit = limit.clamp(low.into(), high.into()) as i64;
+        let somebody = !market.prices(side.opposite()).is_empty();
+        if somebody && market.meets(side, limit).is_none() {
+            return no(Reject::BeyondMarketBound);
+        }
+        Ok(limit)
+    }
+
+    fn limit(
+        &self,
+        symbol: u16,
+        side: Side,
+        price: i64,
+        by: PriceMatch,
+    ) -> Result<i64, (Reject, i64)> {
+        let market = &self.markets[&symbol];
+        let (theirs, own) = (market.prices(side.opposite()), market.prices(side));
+        let price = match by {
+            PriceMatch::None if price <= 0 => return no(Reject::PriceNotPositive),
+            PriceMatch::None => Some(price),
+            PriceMatch::Opponent => theirs.first().copied(),
+            PriceMatch::Opponent5 => theirs.get(4).copied(),
+            PriceMatch::Opponent10 => theirs.get(9).copied(),
+            PriceMatch::Opponent20 => theirs.get(19).copied(),
+            PriceMatch::Queue => own.first().copied(),
+            PriceMatch::Queue5 => own.get(4).copied(),
+            PriceMatch::Queue10 => own.get(9).copied(),
+            PriceMatch::Queue20 => own.get(19).copied(),
+        };
+        let Some(price) = price else { return no(Reject::NoDepth) };
+        let (spec, scaled, mark) = (&market.spec, i128::from(price) * ONE, i128::from(market.mark));
+        if price < spec.price_min {
+            return no(Reject::PriceTooLow);
+        }
+        if price > spec.price_max {
+            return no(Reject::PriceTooHigh);
+        }
+        if side == Side::Buy && scaled > mark * i128::from(spec.band_up) {
+            return no(Reject::PriceAboveBand);
+        }
+        if side == Side::Sell && scaled < mark * i128::from(spec.band_down) {
+            return no(Reject::PriceBelowBand);
+        }
+        Ok(price)
+    }
+
+    fn check_bounds(
+        &self,
+        account: u32,
+        symbol: u16,
+        limit: i64,
+        lots: i64,
+        reduce_only: bool,
+        amended: Option<&Order>,
+    ) -> Result<(), (Reject, i64)> {
+        let market = &self.markets[&symbol];
+        let mult = market.spec.mult;
+        let top = i128::from(NOTIONAL_MAX);
+        let dearest = i128::from(limit.max(market.mark).max(market.best_bid()));
+        let value = dearest * i128::from(lots) * i128::from(mult);
+        let sums = self.sums(account, symbol);
+        let gone = amended.filter(|order| !order.reduce);
+        let gone = gone.map_or([0; 4], |order| order.hold.sums(order.side, order.left(), mult));
+        let others = sums[0] + sums[1] - gone[0] - gone[1];
+        let longs: i128 = self.accounts.keys().map(|id| self.holding(*id, symbol).qty.max(0)).sum();
+        let resting: i64 = market.orders.iter().map(Order::left).sum();
+        let whole = value + amended.map_or(0, |order| order.quote);
+        let entry = self.holding(account, symbol).entry.abs();
+        let fits = whole <= top
+            && (reduce_only
+                || entry + others + value <= top
+                    && longs + i128::from(resting + lots) <= POSITION_MAX.into());
+        if fits { Ok(()) } else { no(Reject::NotionalTooHigh) }
+    }
+
+    /// Plays an order that never rests on a copy; the worst price it gets, or its limit.
+    fn foresee(&self, symbol: u16, order: &Order) -> Result<i64, (Reject, i64)> {
+        let (mut copy, mut played) = (self.clone(), order.clone());
+        copy.fight(symbol, &mut played);
+        if order.tif == TimeInForce::Fok && played.left() > 0 {
+            return no(Reject::WouldNotFill);
+        }
+        let last = copy.events.iter().rev().find_map(|event| match event {
+            Event::Trade(trade) => Some(trade.price),
+            _ => None,
+        });
+        Ok(last.unwrap_or(order.price))
+    }
+
+    fn fight(&mut self, symbol: u16, taker: &mut Order) -> Option<Early> {
+        let mut met = 0;
+        while taker.left() > 0 {
+            let place = self.markets[&symbol].meets(taker.side, taker.price)?;
+            let made = self.events.len() + self.levels_before.len() + self.sums_before.len();
+            if met == FILLS_MAX || made > EVENTS_PER_COMMAND_MAX - RESERVE {
+                return Some(Early::TooMuch);
+            }
+            met += 1;
+            let maker = self.markets[&symbol].orders[place].clone();
+            if maker.good_till != 0 && maker.good_till <= self.now {
+                self.close(symbol, maker.id, OrderStatus::Expired, CloseReason::GoodTillDate);
+                continue;
+            }
+            if maker.account != taker.account {
+                self.trade(symbol, taker, place);
+                self.clip(maker.account, symbol);
+                continue;
+            }
+            if taker.stp != SelfTradePrevention::ExpireTaker {
+                self.close(symbol, maker.id, OrderStatus::ExpiredInMatch, CloseReason::SelfTrade);
+            }
+            if taker.stp != SelfTradePrevention::ExpireMaker {
+                return Some(Early::OwnOrder);
+            }
+        }
+        None
+    }
+
+    fn trade(&mut self, symbol: u16, taker: &mut Order, place: usize) {
+        let maker = self.markets[&symbol].orders[place].clone();
+        self.touch(symbol, &maker);
+        let lots = taker.left().min(maker.left());
+        let market = self.markets.get_mut(&symbol).unwrap();
+        let value = i128::from(maker.price) * i128::from(lots) * i128::from(market.spec.mult);
+        market.trade_ids += 1;
+        let trade = TradeId(market.trade_ids);
+        let mut filled = maker;
+        for order in [&mut filled, taker] {
+            order.filled += lots;
+            order.quote += value;
+        }
+        if filled.left() == 0 {
+            market.orders.remove(place);
+        } else {
+            market.orders[place] = filled.clone();
+        }
+        let taken = self.fill(symbol, taker, lots, filled.price, false);
+        let made = self.fill(symbol, &filled, lots, filled.price, true);
+        self.events.push(Event::Trade(Trade {
+            trade,
+            symbol: SymbolId(symbol),
+            taker_side: taker.side,
+            _pad: [0; 5],
+            price: filled.price,
+            qty: lots,
+            taker: taken,
+            maker: made,
+        }));
+    }
+
+    fn fill(&mut self, symbol: u16, order: &Order, lots: i64, price: i64, made: bool) -> Fill {
+        let spec = self.markets[&symbol].spec;
+        let fees = self.holding(order.account, symbol).fees;
+        let (maker, taker) = fees.unwrap_or((spec.maker_fee, spec.taker_fee));
+        let (unit, lots) = (i128::from(price) * i128::from(spec.mult), i128::from(lots));
+        let fee = fee_of(unit * lots, if made { maker } else { taker }.into());
+        let holding = self.holding_mut(order.account, symbol);
+        let sign = i128::from(order.side.sign());
+        let mut pnl = 0;
+        let mut opens = lots;
+        if holding.qty * sign < 0 {
+            let closes = lots.min(holding.qty.abs());
+            let part = ceil_div(holding.entry * closes, holding.qty.abs());
+            pnl = -sign * closes * unit - part;
+            holding.entry -= part;
+            holding.qty += sign * closes;
+            opens -= closes;
+        }
+        holding.qty += sign * opens;
+        holding.entry += sign * opens * unit;
+        let holding = *holding;
+        let account = self.accounts.get_mut(&order.account).unwrap();
+        account.cash += pnl - fee;
+        Fill {
+            order: OrderId(order.id),
+            account: AccountId(order.account),
+            status: match order.left() {
+                0 => OrderStatus::Filled,
+                _ => OrderStatus::PartiallyFilled,
+            },
+            position_side: PositionSide::Both,
+            reduce_only: order.reduce,
+            _pad: 0,
+            cum_qty: order.filled,
+            cum_quote: order.quote as i64,
+            fee: fee as i64,
+            pnl: pnl as i64,
+            position: holding.qty as i64,
+            entry: holding.entry as i64,
+            cash: account.cash as i64,
+        }
+    }
+
+    /// Cuts reduce-only orders to what is left to close: farthest price first, last come first.
+    fn clip(&mut self, account: u32, symbol: u16) {
+        loop {
+            let market = &self.markets[&symbol];
+            let own = |order: &&Order| order.account == account && order.reduce;
+            let all: i64 = market.orders.iter().filter(own).map(Order::left).sum();
+            let far = |order: &Order| order.price * order.side.sign() * -1;
+            let places = market.orders.iter().enumerate().filter(|(_, order)| own(order));
+            let Some((place, order)) = places.max_by_key(|(place, order)| (far(order), *place))
+            else {
+                return;
+            };
+            let excess = i128::from(all) - self.closable(account, symbol, order.side);
+            if excess <= 0 {
+                return;
+            }
+            let order = order.clone();
+            if i128::from(order.left()) <= excess {
+                self.close(symbol, order.id, OrderStatus::Expired, CloseReason::ReduceOnly);
+                continue;
+            }
+            self.touch(symbol, &order);
+            let cut = &mut self.markets.get_mut(&symbol).unwrap().orders[place];
+            cut.qty -= excess as i64;
+            let cut = cut.clone();
+            self.tell_amended(symbol, &cut, 1);
+        }
+    }
+
+    pub fn cancel(&mut self, cancel: &Cancel) -> Answer {
+        let symbol = cancel.symbol.0;
+        if self.markets[&symbol].spec.state == SymbolState::Halted {
+            return no(Reject::SymbolNotTrading);
+        }
+        let order = self.find(cancel.account.0, symbol, cancel.order.0, &cancel.client_id)?;
+        self.close(symbol, order.id, OrderStatus::Canceled, CloseReason::Canceled);
+        self.settle(symbol);
+        Ok(order.id)
+    }
+
+    pub fn cancel_all(&mut self, account: u32, symbol: u16) -> Answer {
+        let market = &self.markets[&symbol];
+        if market.spec.state == SymbolState::Halted {
+            return no(Reject::SymbolNotTrading);
+        }
+        let own = market.orders.iter().filter(|order| order.account == account);
+        let mut ids: Vec<u64> = own.map(|order| order.id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.close(symbol, id, OrderStatus::Canceled, CloseReason::Canceled);
+        }
+        self.settle(symbol);
+        Ok(0)
+    }
+
+    fn find(
+        &self,
+        account: u32,
+        symbol: u16,
+        id: u64,
+        client: &ClientId,
+    ) -> Result<Order, (Reject, i64)> {
+        let own = self.markets[&symbol].orders.iter().filter(|order| order.account == account);
+        let found = own.clone().find(|order| match id {
+            0 => !client.is_empty() && order.client == client.as_bytes(),
+            _ => order.id == id,
+        });
+        found.cloned().ok_or((Reject::UnknownOrder, 0))
+    }
+
+    pub fn amend(&mut self, amend: &Amend, last_try: bool) -> Answer {
+        let (account, symbol, side) = (amend.account.0, amend.symbol.0, amend.side);
+        let old = self.find(account, symbol, amend.order.0, &amend.client_id)?;
+        if old.good_till != 0 && self.now >= old.good_till {
+            self.close(symbol, old.id, OrderStatus::Expired, CloseReason::GoodTillDate);
+            self.settle(symbol);
+            return Ok(old.id);
+        }
+        if side != old.side {
+            return no(Reject::WrongSide);
+        }
+        if amend.reduce_only && !old.reduce {
+            return no(Reject::NotReduceOnly);
+        }
+        self.check_open(symbol, old.reduce)?;
+        if amend.price_match != PriceMatch::None && amend.price != 0 {
+            return no(Reject::InvalidCombination);
+        }
+        self.check_qty(symbol, amend.qty, false)?;
+        let price = self.limit(symbol, side, amend.price, amend.price_match)?;
+        let market = &self.markets[&symbol];
+        let mut qty = amend.qty;
+        if old.reduce {
+            qty = qty.min(old.filled + self.closable(account, symbol, side) as i64);
+        } else if i128::from(price) * i128::from(qty) * i128::from(market.spec.mult)
+            < market.spec.notional_min.into()
+        {
+            return no(Reject::NotionalTooLow);
+        }
+        if (price, qty) == (old.price, old.qty) {
+            return no(Reject::Unchanged);
+        }
+        if old.amends == 10_000 {
+            return no(Reject::TooManyAmends);
+        }
+        let takes = old.tif == TimeInForce::Gtx && market.meets(side, price).is_some();
+        if qty <= old.filled || takes {
+            self.close(symbol, old.id, OrderStatus::Canceled, CloseReason::Amended);
+            self.settle(symbol);
+            return Ok(old.id);
+        }
+        let mut new = old.clone();
+        (new.price, new.qty, new.amends) = (price, qty, old.amends + 1);
+        let place = market.orders.iter().position(|order| order.id == old.id).unwrap();
+        if price == old.price && qty < old.qty {
+            self.touch(symbol, &old);
+            self.markets.get_mut(&symbol).unwrap().orders[place] = new.clone();
+            self.tell_amended(symbol, &new, 0);
+            self.settle(symbol);
+            return Ok(old.id);
+        }
+        self.check_bounds(account, symbol, price, new.left(), old.reduce, Some(&old))?;
+        let rate = self.holding(account, symbol).fees.unwrap_or((0, market.spec.taker_fee)).1;
+        new.hold = market.hold(side, price, rate);
+        if !old.reduce {
+            let whose = (account, symbol, side);
+            self.ask_margin(whose, new.left(), &new.hold, Some(&old), last_try)?;
+        }
+        self.touch(symbol, &old);
+        self.markets.get_mut(&symbol).unwrap().orders.remove(place);
+        self.tell_amended(symbol, &new, 0);
+        let early = self.fight(symbol, &mut new);
+        self.finish(symbol, new, early, true, CloseReason::IocRemainder);
+        self.clip(account, symbol);
+        self.settle(symbol);
+        Ok(old.id)
+    }
+
+    /// Notes a level and an account's sums before an order there changes.
+    fn touch(&mut self, symbol: u16, order: &Order) {
+        let (side, price) = (order.side, order.price);
+        if !self.levels_before.iter().any(|(s, p, _)| (*s, *p) == (side, price)) {
+            let before = self.markets[&symbol].level(side, price);
+            self.levels_before.push((side, price, before));
+        }
+        if !order.reduce && !self.sums_before.iter().any(|(known, _)| *known == order.account) {
+            let sums = self.sums(order.account, symbol);
+            self.sums_before.push((order.account, sums));
+        }
+    }
+
+    fn close(&mut self, symbol: u16, id: u64, status: OrderStatus, reason: CloseReason) {
+        let orders = &self.markets[&symbol].orders;
+        let place = orders.iter().position(|order| order.id == id).unwrap();
+        let order = orders[place].clone();
+        self.touch(symbol, &order);
+        self.markets.get_mut(&symbol).unwrap().orders.remove(place);
+        self.tell_closed(symbol, &order, status, reason);
+    }
+
+    fn tell_closed(
+        &mut self,
+        symbol: u16,
+        order: &Order,
+        status: OrderStatus,
+        reason: CloseReason,
+    ) {
+        self.events.push(Event::OrderClosed(OrderClosed {
+            order: OrderId(order.id),
+            account: AccountId(order.account),
+            symbol: SymbolId(symbol),
+            side: order.side,
+            status,
+            reason,
+            _pad: [0; 7],
+            qty: order.qty,
+            cum_qty: order.filled,
+            cum_quote: order.quote as i64,
+        }));
+    }
+
+    fn tell_amended(&mut self, symbol: u16, order: &Order, clipped: u8) {
+        self.events.push(Event::OrderAmended(OrderAmended {
+            order: OrderId(order.id),
+            account: AccountId(order.account),
+            symbol: SymbolId(symbol),
+            side: order.side,
+            clipped,
+            price: order.price,
+            qty: order.qty,
+            cum_qty: order.filled,
+            cum_quote: order.quote as i64,
+        }));
+    }
+
+    /// Tells the levels and sums that are not what they were.
+    fn settle(&mut self, symbol: u16) {
+        let market = self.markets.get_mut(&symbol).unwrap();
+        for (side, price, before) in std::mem::take(&mut self.levels_before) {
+            let qty = market.level(side, price);
+            if qty != before {
+                market.updates += 1;
+                self.events.push(Event::Level(Level {
+                    symbol: SymbolId(symbol),
+                    side,
+                    _pad: [0; 5],
+                    price,
+                    qty,
+                    update: market.updates,
+                }));
+            }
+        }
+        for (account, before) in std::mem::take(&mut self.sums_before) {
+            let sums = self.sums(account, symbol);
+            if sums != before {
+                let [buy, sell, loss, fee] = sums.map(|sum| sum as i64);
+                self.events.push(Event::Reserved(Reserved {
+                    account: AccountId(account),
+                    symbol: SymbolId(symbol),
+                    _pad: [0; 2],
+                    buy,
+                    sell,
+                    loss,
+                    fee,
+                }));
+            }
+        }
+    }
+}

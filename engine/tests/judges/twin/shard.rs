@@ -1,0 +1,285 @@
+//! A trading shard's accounts and its link; orders and symbols have files of their own.
+
+use std::collections::BTreeMap;
+
+use protocol::{
+    AccountId, Command, Event, Reject, ShardId,
+    command::{SetFees, SetLeverage},
+    event::{CashChanged, FeesChanged, LinkAcked, LinkApplied, ReturnIssued, SettingsChanged},
+    instrument::{Brackets, SymbolSpec},
+    limits::{ACCOUNTS_MAX, CASH_MAX, EARMARK_US, LINK_WINDOW_MAX},
+    order::{CashReason, MarginMode, SelfTradePrevention, Side, TimeInForce},
+};
+
+use super::{
+    Answer, Context,
+    margin::{Hold, Sums, value_cap},
+    no,
+};
+
+#[derive(Clone)]
+pub struct Order {
+    pub id: u64,
+    pub account: u32,
+    pub side: Side,
+    pub price: i64,
+    pub qty: i64,
+    pub filled: i64,
+    pub quote: i128,
+    pub tif: TimeInForce,
+    pub stp: SelfTradePrevention,
+    pub reduce: bool,
+    pub good_till: u64,
+    pub client: Vec<u8>,
+    pub hold: Hold,
+    pub amends: u32,
+}
+
+impl Order {
+    pub fn left(&self) -> i64 {
+        self.qty - self.filled
+    }
+}
+
+#[derive(Clone)]
+pub struct Market {
+    pub spec: SymbolSpec,
+    pub brackets: Option<Brackets>,
+    pub mark: i64,
+    /// All that rest, first come first.
+    pub orders: Vec<Order>,
+    pub order_ids: u64,
+    pub trade_ids: u64,
+    pub updates: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+pub struct Holding {
+    pub qty: i128,
+    pub entry: i128,
+    pub leverage: Option<u8>,
+    pub fees: Option<(i64, i64)>,
+}
+
+#[derive(Clone, Default)]
+pub struct Account {
+    pub cash: i128,
+    pub earmark: i128,
+    pub earmark_until: u64,
+    pub holdings: BTreeMap<u16, Holding>,
+}
+
+#[derive(Clone)]
+pub struct Shard {
+    me: u8,
+    pub markets: BTreeMap<u16, Market>,
+    pub accounts: BTreeMap<u32, Account>,
+    applied: u64,
+    sent: u64,
+    acked: u64,
+    pub now: u64,
+    pub events: Vec<Event>,
+    /// Levels and reservations as they were before this command.
+    pub levels_before: Vec<(Side, i64, i64)>,
+    pub sums_before: Vec<(u32, Sums)>,
+}
+
+impl Shard {
+    pub fn new(me: u8) -> Self {
+        Self {
+            me,
+            markets: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            applied: 0,
+            sent: 0,
+            acked: 0,
+            now: 0,
+            events: Vec::new(),
+            levels_before: Vec::new(),
+            sums_before: Vec::new(),
+        }
+    }
+
+    pub fn holding(&self, account: u32, symbol: u16) -> Holding {
+        let known = self.accounts.get(&account);
+        known.and_then(|known| known.holdings.get(&symbol)).copied().unwrap_or_default()
+    }
+
+    pub fn holding_mut(&mut self, account: u32, symbol: u16) -> &mut Holding {
+        self.accounts.entry(account).or_default().holdings.entry(symbol).or_default()
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        context: &Context,
+        command: &Command,
+        events: &mut Vec<Event>,
+    ) -> Answer {
+        self.now = context.now;
+        let answer = self.dispatch(context, command);
+        events.append(&mut self.events);
+        answer
+    }
+
+    fn dispatch(&mut self, context: &Context, command: &Command) -> Answer {
+        let (account, symbol) = match command {
+            Command::Place(order) | Command::TestPlace(order) => (order.account, order.symbol),
+            Command::Amend(amend) => (amend.account, amend.symbol),
+            Command::Cancel(cancel) => (cancel.account, cancel.symbol),
+            Command::CancelAll(all) => (all.account, all.symbol),
+            Command::SetLeverage(set) => (set.account, set.symbol),
+            Command::SetFees(set) => (set.account, set.symbol),
+            Command::ListSymbol(spec) => return self.list(spec, self.me),
+            Command::SetBrackets(brackets) => return self.set_brackets(brackets),
+            Command::SetSymbolState(set) => return self.set_state(set.symbol.0, set.state),
+            Command::IndexPrices(prices) => return self.set_index(prices),
+            Command::Grant(_) | Command::Recall(_) | Command::LinkAck(_) => {
+                return self.link(context, command);
+            }
+            Command::Tick(_) => return Ok(0),
+            Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
+                return no(Reject::WrongShard);
+            }
+            Command::Open(_) | Command::Genesis(_) => unreachable!("handled before"),
+        };
+        if account.0 == 0 || account.0 as usize > ACCOUNTS_MAX {
+            return no(Reject::UnknownAccount);
+        }
+        let tries =
+            matches!(command, Command::Place(_) | Command::Amend(_) | Command::SetLeverage(_));
+        if context.last_try
+            && tries
+            && let Some(known) = self.accounts.get_mut(&account.0)
+        {
+            known.earmark = 0;
+        }
+        if !self.markets.contains_key(&symbol.0) {
+            return no(Reject::UnknownSymbol);
+        }
+        match command {
+            Command::Place(order) => self.place(order, context.last_try),
+            Command::TestPlace(order) => self.clone().place(order, context.last_try).map(|_| 0),
+            Command::Amend(amend) => self.amend(amend, context.last_try),
+            Command::Cancel(cancel) => self.cancel(cancel),
+            Command::CancelAll(_) => self.cancel_all(account.0, symbol.0),
+            Command::SetLeverage(set) => self.set_leverage(set, context.last_try),
+            Command::SetFees(set) => self.set_fees(set),
+            _ => unreachable!("the rest has been handled"),
+        }
+    }
+
+    fn set_leverage(&mut self, set: &SetLeverage, last_try: bool) -> Answer {
+        let (account, symbol) = (set.account.0, set.symbol.0);
+        let Some(brackets) = self.markets[&symbol].brackets else {
+            return no(Reject::SymbolNotTrading);
+        };
+        if set.leverage == 0 || u32::from(set.leverage) > brackets.rows[0].max_leverage {
+            return no(Reject::LeverageInvalid);
+        }
+        let sums = self.sums(account, symbol);
+        if self.worst(account, symbol, sums) > value_cap(&brackets, set.leverage) {
+            return no(Reject::PositionLimit);
+        }
+        let needed = self.initial(account, symbol, sums, set.leverage)
+            - self.initial(account, symbol, sums, self.leverage(account, symbol));
+        if needed > 0 {
+            self.ask_available(account, needed, Reject::LeverageNeedsMargin, last_try)?;
+        }
+        self.holding_mut(account, symbol).leverage = Some(set.leverage);
+        self.events.push(Event::SettingsChanged(SettingsChanged {
+            account: set.account,
+            symbol: set.symbol,
+            leverage: set.leverage,
+            margin_mode: MarginMode::Cross,
+        }));
+        Ok(0)
+    }
+
+    fn set_fees(&mut self, set: &SetFees) -> Answer {
+        let SetFees { account, symbol, maker, taker, .. } = *set;
+        if !(0..100_000_000).contains(&taker) || !(-taker..100_000_000).contains(&maker) {
+            return no(Reject::AmountInvalid);
+        }
+        self.holding_mut(account.0, symbol.0).fees = Some((maker, taker));
+        let event = FeesChanged { account, symbol, _pad: [0; 2], maker, taker };
+        self.events.push(Event::FeesChanged(event));
+        Ok(0)
+    }
+
+    fn link(&mut self, context: &Context, command: &Command) -> Answer {
+        let (account, amount, link_seq, least) = match command {
+            Command::Grant(grant) => (grant.account, grant.amount, grant.link_seq, 1),
+            Command::Recall(recall) => (recall.account, recall.amount, recall.link_seq, 0),
+            Command::LinkAck(ack) => {
+                if ack.peer.0 != 0 || ack.link_seq > self.sent {
+                    return no(Reject::Malformed);
+                }
+                self.acked = self.acked.max(ack.link_seq);
+                let link_seq = self.acked;
+                let event = LinkAcked { peer: ShardId(0), _pad: [0; 7], link_seq };
+                self.events.push(Event::LinkAcked(event));
+                return Ok(0);
+            }
+            _ => unreachable!("not of a link"),
+        };
+        let sane = account.0 >= 1 && account.0 as usize <= ACCOUNTS_MAX;
+        if !sane || amount < least || amount > CASH_MAX {
+            return no(Reject::Malformed);
+        }
+        if matches!(command, Command::Recall(_)) && self.sent - self.acked >= LINK_WINDOW_MAX as u64
+        {
+            return no(Reject::ShardFull);
+        }
+        let before = self.applied;
+        self.applied += u64::from(link_seq == before + 1);
+        let event = LinkApplied { peer: ShardId(0), _pad: [0; 7], link_seq: self.applied };
+        self.events.push(Event::LinkApplied(event));
+        if link_seq <= before {
+            return no(Reject::Duplicate);
+        }
+        if link_seq > before + 1 {
+            return Err((Reject::SessionGap, before as i64));
+        }
+        if let Command::Recall(recall) = command {
+            self.give_back(account, amount, recall.lend);
+            return Ok(0);
+        }
+        let known = self.accounts.entry(account.0).or_default();
+        if context.now >= known.earmark_until {
+            known.earmark = 0;
+        }
+        known.earmark += i128::from(amount);
+        known.earmark_until = context.now + EARMARK_US;
+        self.move_cash(account, CashReason::GrantApplied, amount.into());
+        Ok(0)
+    }
+
+    fn give_back(&mut self, account: AccountId, most: i64, lend: u64) {
+        let mut amount = 0;
+        if let Some(known) = self.accounts.get(&account.0) {
+            let earmark = if self.now < known.earmark_until { known.earmark } else { 0 };
+            amount = (self.available(account.0) - earmark).clamp(0, most.into());
+        }
+        if amount > 0 {
+            self.move_cash(account, CashReason::ReturnIssued, -amount);
+        }
+        self.sent += 1;
+        let (link_seq, amount) = (self.sent, amount as i64);
+        let event = ReturnIssued { link_seq, account, _pad: 0, amount, lend };
+        self.events.push(Event::ReturnIssued(event));
+    }
+
+    fn move_cash(&mut self, account: AccountId, reason: CashReason, delta: i128) {
+        let known = self.accounts.get_mut(&account.0).unwrap();
+        known.cash += delta;
+        self.events.push(Event::CashChanged(CashChanged {
+            account,
+            reason,
+            shard: ShardId(0),
+            _pad: [0; 2],
+            cash: known.cash as i64,
+            delta: delta as i64,
+            lent: 0,
+        }));
+    }
+}
