@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, FromRequest, Request, State, rejection::JsonRejection},
+    body::to_bytes,
+    extract::{FromRequest, Request, State},
     http::{Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -55,7 +56,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/admin/deposits", post(accounts::post_deposit))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_path)
-        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(admin.clone(), authenticate))
         .with_state(admin)
 }
@@ -106,22 +106,20 @@ impl Admin {
     }
 }
 
-/// A JSON body whose faults are told in the API's own form.
+/// A JSON body, whatever its content type says; its faults are told in the API's own form.
 struct Body<T>(T);
 
 impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(refused(&rejection)),
-        }
+    async fn from_request(request: Request, _state: &S) -> Result<Self> {
+        let bytes = to_bytes(request.into_body(), ADMIN_BODY_BYTES_MAX).await.map_err(|_| {
+            let text = format!("The request's body is longer than {ADMIN_BODY_BYTES_MAX} bytes.");
+            ApiError::new(-1130, text).with_status(StatusCode::PAYLOAD_TOO_LARGE)
+        })?;
+        let body = serde_json::from_slice(&bytes);
+        body.map(Self).map_err(|error| ApiError::new(-1130, format!("The request: {error}.")))
     }
-}
-
-fn refused(rejection: &JsonRejection) -> ApiError {
-    ApiError::new(-1130, rejection.body_text()).with_status(rejection.status())
 }
 
 /// Errors of the store that are the operator's to mend say so; others are faults of ours.

@@ -1,6 +1,6 @@
 //! `gateway` serves traders by REST and WebSocket; `gateway --role feed` sends index prices.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
 use gateway::{config, run};
@@ -28,7 +28,11 @@ enum Role {
 fn main() -> ExitCode {
     let options = Options::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     match start(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

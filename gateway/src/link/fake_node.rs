@@ -17,9 +17,11 @@ use std::{
 use protocol::{
     AccountId, Cash, Command, Event, EventBody, Name, OrderId, Reject, Seq, SessionId, ShardId,
     event::{
-        CashChanged, EventHeader, LendSettled, LinkApplied, OrderAccepted, Outcome, SessionOpened,
+        CashChanged, EventHeader, LendSettled, LinkApplied, OrderAccepted, OrderClosed, Outcome,
+        SessionOpened,
     },
-    order::CashReason,
+    command::Place,
+    order::{CashReason, CloseReason, OrderStatus},
     wire::{self, EventsHeader, Follow, Hello, Message, MessageKind, NodeRole},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -47,6 +49,7 @@ pub struct Disk {
     pub log: Vec<Vec<u8>>,
     /// Orders that were placed: (account, client id).
     pub placed: Vec<(AccountId, String)>,
+    open: BTreeMap<OrderId, Place>,
     sessions: HashMap<SessionId, u64>,
     granted: HashMap<AccountId, Cash>,
     link_seq: u64,
@@ -273,11 +276,22 @@ impl Node {
                 }
                 disk.placed.push((place.account, place.client_id.to_string()));
                 outcome.order = OrderId(disk.placed.len() as u64);
-                let mut accepted = OrderAccepted::read_zeroed();
-                accepted.order = outcome.order;
-                accepted.account = place.account;
-                accepted.client_id = place.client_id;
-                frame.emit(&accepted);
+                disk.open.insert(outcome.order, *place);
+                frame.emit(&accepted(outcome.order, place));
+            }
+            Command::Cancel(cancel) => {
+                let meant = |(id, place): &(&OrderId, &Place)| {
+                    place.account == cancel.account
+                        && (**id == cancel.order || place.client_id == cancel.client_id)
+                };
+                let Some(order) = disk.open.iter().find(meant).map(|(id, _)| *id) else {
+                    outcome.reject = Reject::UnknownOrder;
+                    return;
+                };
+                outcome.order = order;
+                if let Some(place) = disk.open.remove(&order) {
+                    frame.emit(&closed(order, &place));
+                }
             }
             Command::Lend(lend) => {
                 let granted = if lend.account.0 >= POOR_FROM { 0 } else { lend.amount };
@@ -352,17 +366,39 @@ impl Zeroed for Outcome {
     }
 }
 
-trait ReadZeroed {
-    fn read_zeroed() -> Self;
+fn accepted(order: OrderId, place: &Place) -> OrderAccepted {
+    OrderAccepted {
+        order,
+        account: place.account,
+        symbol: place.symbol,
+        side: place.side,
+        order_type: place.order_type,
+        time_in_force: place.time_in_force,
+        self_trade: place.self_trade,
+        price_match: place.price_match,
+        position_side: place.position_side,
+        reduce_only: place.reduce_only,
+        _pad: [0; 3],
+        price: place.price,
+        qty: place.qty,
+        good_till: place.good_till,
+        client_id: place.client_id,
+        _pad2: [0; 4],
+    }
 }
 
-impl ReadZeroed for OrderAccepted {
-    fn read_zeroed() -> Self {
-        let bytes = [0; size_of::<OrderAccepted>()];
-        match Event::decode(OrderAccepted::KIND as u16, &bytes).unwrap() {
-            Event::OrderAccepted(accepted) => accepted,
-            other => panic!("{other:?}"),
-        }
+fn closed(order: OrderId, place: &Place) -> OrderClosed {
+    OrderClosed {
+        order,
+        account: place.account,
+        symbol: place.symbol,
+        side: place.side,
+        status: OrderStatus::Canceled,
+        reason: CloseReason::Canceled,
+        _pad: [0; 7],
+        qty: place.qty,
+        cum_qty: 0,
+        cum_quote: 0,
     }
 }
 

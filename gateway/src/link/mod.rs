@@ -26,7 +26,7 @@ mod shard;
 pub mod status;
 
 #[cfg(test)]
-mod fake_node;
+pub(crate) mod fake_node;
 #[cfg(test)]
 mod link_test;
 

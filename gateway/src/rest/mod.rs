@@ -12,6 +12,8 @@ pub mod orders;
 pub mod params;
 pub mod public;
 pub mod reject;
+#[cfg(test)]
+mod rest_test;
 pub mod weights;
 
 use std::{net::SocketAddr, sync::Arc};
