@@ -6,7 +6,11 @@ use crate::flow::Sums;
 pub enum PerfError {
     #[error("{who} is wrong on this flow: it made {found}, the golden sums are {golden}")]
     Golden { who: &'static str, found: Sums, golden: Sums },
-    #[error("the result can't be written: {0}")]
+    #[error("the shard: {0}")]
+    Shard(String),
+    #[error("the shard: {0}")]
+    Node(#[from] node::Error),
+    #[error("input or output failed: {0}")]
     Write(#[from] std::io::Error),
     #[error("the result can't be put into JSON: {0}")]
     Json(#[from] serde_json::Error),

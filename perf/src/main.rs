@@ -11,6 +11,7 @@ mod book;
 mod error;
 mod flow;
 mod machine;
+mod shard;
 
 #[derive(Debug, Parser)]
 #[command(name = "perf", version, about = "Measures the exchange, and checks what it measures")]
@@ -23,11 +24,14 @@ struct Cli {
 enum What {
     /// The order book alone, on one thread, beside its naive twin.
     Book(book::Args),
+    /// A whole shard in one process: ring, journal, engine, output.
+    Shard(shard::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Book(args) => book::run(&args),
+        What::Shard(args) => shard::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -148,3 +148,159 @@ pub fn admit(kind: u16, payload: &[u8]) -> Result<CommandKind, Refusal> {
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        agent::Agent,
+        control::Control,
+        ingress::{Ingress, Tail},
+        progress::Progress,
+        ring::{INPUT_SLOTS_MIN, InputRing},
+    };
+    use proptest::prelude::*;
+    use protocol::{FrameHeader, limits::COMMAND_BYTES_MAX, wire::Message};
+    use replication::{Epoch, MonotonicNs};
+    use std::sync::mpsc::{Receiver, sync_channel};
+    use transport::{Offer, Publication, StreamId, Transport, local::LocalNetwork};
+
+    const CLUSTER: u64 = 0xC1;
+    const STREAM: StreamId = StreamId(70_000);
+
+    /// An ingress that listens, and what it puts into the ring.
+    struct Rig {
+        publication: Box<dyn Publication>,
+        ingress: Ingress<Intake>,
+        ring: (crate::ring::InputPoller, crate::ring::InputPoller, crate::ring::ApplyPoller),
+        refusals: Arc<Refusals>,
+        follows: Receiver<ToClerk>,
+    }
+
+    fn rig() -> Rig {
+        let mut transport = LocalNetwork::new().transport();
+        let subscription = transport.subscription("local", STREAM).unwrap();
+        let publication = transport.publication("local", STREAM).unwrap();
+        let refusals = Arc::new(Refusals::default());
+        let (sender, follows) = sync_channel(FOLLOWS_WAITING_MAX);
+        let intake = Intake::new(subscription, CLUSTER, sender, refusals.clone());
+        let InputRing { ingress, journal, replicate, apply } = InputRing::new(INPUT_SLOTS_MIN);
+        let tail = Tail { last_seq: 0, last_ts: 0, epoch: Epoch::FIRST, genesis: None };
+        let (control, progress) = (Arc::default(), Arc::<Progress>::default());
+        let ingress = Ingress::new(
+            intake,
+            ingress,
+            INPUT_SLOTS_MIN,
+            tail,
+            Arc::<Control>::clone(&control),
+            progress,
+        );
+        Rig { publication, ingress, ring: (journal, replicate, apply), refusals, follows }
+    }
+
+    impl Rig {
+        fn send(&mut self, bytes: &[u8]) {
+            assert_eq!(self.publication.offer(bytes), Offer::Sent);
+            self.ingress.poll(&Now { monotonic: MonotonicNs(1), wall_ns: 1 });
+        }
+
+        /// Everything that got a place, ticks apart.
+        fn frames(&mut self) -> Vec<(FrameHeader, Vec<u8>)> {
+            drop(self.ring.0.poll());
+            drop(self.ring.1.poll());
+            let mut frames = Vec::new();
+            if let Ok(mut batch) = self.ring.2.poll() {
+                for slot in &mut batch {
+                    if slot.header.kind != CommandKind::Tick as u16 {
+                        frames.push((slot.header, slot.payload().to_vec()));
+                    }
+                }
+            }
+            frames
+        }
+    }
+
+    /// A message of ours with any content.
+    fn message(kind: MessageKind, body: &[u8]) -> Vec<u8> {
+        let mut message = Message::default();
+        wire::begin(&mut message, CLUSTER, kind);
+        message.push(body);
+        message.as_bytes().to_vec()
+    }
+
+    const KINDS: [MessageKind; 4] =
+        [MessageKind::Hello, MessageKind::Submit, MessageKind::Follow, MessageKind::Events];
+
+    #[test]
+    fn back_pressure_stops_the_polling_and_loses_nothing() {
+        let mut rig = rig();
+        let mut sent = 0;
+        let mut body = Message::default();
+        wire::begin(&mut body, CLUSTER, MessageKind::Submit);
+        while body.push_command(CommandKind::CancelAll as u16, &cancel_all()) {
+            sent += 1;
+        }
+        let messages = 2 + INPUT_SLOTS_MIN / sent;
+        for _ in 0..messages {
+            rig.send(body.as_bytes());
+        }
+        let first = rig.frames().len();
+        assert!(first < messages * sent, "the ring is smaller than what was sent");
+        let mut taken = first;
+        for _ in 0..messages {
+            rig.ingress.poll(&Now { monotonic: MonotonicNs(2), wall_ns: 2 });
+            taken += rig.frames().len();
+        }
+        assert_eq!(taken, messages * sent);
+    }
+
+    fn cancel_all() -> Vec<u8> {
+        let command = Command::CancelAll(protocol::command::CancelAll {
+            account: protocol::AccountId(1),
+            symbol: protocol::SymbolId(1),
+            _pad: [0; 2],
+        });
+        let mut payload = [0; COMMAND_BYTES_MAX];
+        let len = command.encode(&Default::default(), &mut payload);
+        payload[..len].to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn only_commands_get_a_place(
+            pick in 0..KINDS.len(),
+            raw: bool,
+            kind in 0u16..70,
+            len in 0u16..500,
+            bytes in prop::collection::vec(any::<u8>(), 0..700),
+        ) {
+            let mut rig = rig();
+            let framed = [&kind.to_le_bytes()[..], &len.to_le_bytes(), &[0; 4], &bytes].concat();
+            let sent = if raw { bytes } else { message(KINDS[pick], &framed) };
+            rig.send(&sent);
+            let frames = rig.frames();
+            for (header, payload) in &frames {
+                prop_assert!(admit(header.kind, payload).is_ok());
+            }
+            let heard = rig.follows.try_iter().count();
+            prop_assert!(frames.len() + heard > 0 || rig.refusals.total() > 0);
+        }
+
+        #[test]
+        fn a_mutated_message_never_brings_what_only_the_node_makes(
+            at in 0usize..200, byte: u8,
+        ) {
+            let mut rig = rig();
+            let mut body = Message::default();
+            wire::begin(&mut body, CLUSTER, MessageKind::Submit);
+            prop_assert!(body.push_command(CommandKind::CancelAll as u16, &cancel_all()));
+            let mut bytes = body.as_bytes().to_vec();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            rig.send(&bytes);
+            for (header, payload) in rig.frames() {
+                prop_assert!(admit(header.kind, &payload).is_ok());
+            }
+        }
+    }
+}

@@ -52,6 +52,8 @@ pub use ring::{INPUT_SLOTS_DEFAULT, OUTPUT_SLOTS_DEFAULT};
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod kill_test;
+#[cfg(test)]
 mod node_test;
 #[cfg(test)]
 mod tally;

@@ -315,7 +315,10 @@ fn missing_events_are_made_again_and_equal_the_first_ones() {
 #[test]
 fn events_that_differ_from_a_replay_are_not_served() {
     let (network, temp) = (LocalNetwork::new(), tempfile::tempdir().unwrap());
-    start(&network, temp.path()).stop().unwrap();
+    let node = start(&network, temp.path());
+    let mut client = Client::new(&network, FIRST);
+    client.until("genesis", |client| client.next.seq > 1);
+    node.stop().unwrap();
     let dirs = Dirs::under(temp.path());
     std::fs::remove_dir_all(&dirs.events).unwrap();
     std::fs::create_dir(&dirs.events).unwrap();

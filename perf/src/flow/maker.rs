@@ -8,7 +8,8 @@ use super::{Command, Op, Sums, mirror::Mirror, random::SplitMix};
 
 /// Orders that fill the book at first, as many on each side.
 pub const WARM: usize = 2_048;
-const MEASURED: usize = 1_000_000;
+/// Measured commands that lead to the golden sums.
+pub const MEASURED: usize = 1_000_000;
 const SEED: u64 = 0x5EED_2026;
 
 pub const GOLDEN: Sums =
@@ -34,17 +35,18 @@ const PLACES_THICK: u64 = 340;
 const CANCELS_TO: u64 = 900;
 const MOVES_TO: u64 = 960;
 
-pub fn commands() -> Vec<Command> {
+/// The flow with so many measured commands; a longer one begins like a shorter one.
+pub fn commands(measured: usize) -> Vec<Command> {
     let mut generator = Generator {
         random: SplitMix::new(SEED),
-        mirror: Mirror::new(MIDDLE, WARM + MEASURED),
+        mirror: Mirror::new(MIDDLE, WARM + measured),
         middle: MIDDLE,
     };
     for i in 0..WARM {
         let side = if i % 2 == 0 { Side::Buy } else { Side::Sell };
         generator.place(side, Distance::Passive);
     }
-    for _ in 0..MEASURED {
+    for _ in 0..measured {
         generator.next();
     }
     generator.mirror.into_commands()

@@ -10,6 +10,8 @@ use super::{Command, Op, Sums};
 
 /// Accounts a flow's orders belong to: so many that buy, and as many that sell.
 const OWNERS_A_SIDE: u64 = 500;
+/// Accounts of a flow, numbered from 1.
+pub const ACCOUNTS: u32 = 2 * OWNERS_A_SIDE as u32;
 
 /// Whose order this is. Buyers and sellers are different accounts, so that every match compares
 /// owners and no two are the same: self-trade prevention would change the golden sums.

@@ -14,7 +14,7 @@ mod maker;
 mod mirror;
 mod random;
 
-pub use mirror::apply_to_twin;
+pub use mirror::{ACCOUNTS, apply_to_twin};
 
 /// Which stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -92,10 +92,18 @@ impl Flow {
                 warm: exchange_core::WARM,
                 golden: exchange_core::GOLDEN,
             },
-            FlowName::B => {
-                Self { commands: maker::commands(), warm: maker::WARM, golden: maker::GOLDEN }
-            }
+            FlowName::B => Self {
+                commands: maker::commands(maker::MEASURED),
+                warm: maker::WARM,
+                golden: maker::GOLDEN,
+            },
         }
+    }
+
+    /// Flow B with so many measured commands, for whom there are no golden sums.
+    pub fn makers(measured: usize) -> Self {
+        let commands = maker::commands(measured);
+        Self { commands, warm: maker::WARM, golden: Sums::default() }
     }
 }
 

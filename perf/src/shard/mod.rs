@@ -1,0 +1,199 @@
+//! `perf shard`: one shard in one process, from the command to its durable output.
+//!
+//! Flow B goes through ingress, journal, engine and output journal. A command's latency counts
+//! from when it was due by the offered rate, so a stall is charged to all who wait in it. Each
+//! run is proved afterwards: a replay of its journal has to give the very events that came out.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64, mpsc},
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use engine::Engine;
+use hdrhistogram::Histogram;
+use node::{
+    CAPACITY, Clock, Control, Dirs, INPUT_SLOTS_DEFAULT, Layout, Mind, OUTPUT_SLOTS_DEFAULT, Parts,
+    Pipeline, Progress, Recovered, Store, genesis, recover,
+};
+use replication::Solo;
+
+use crate::{error::PerfError, flow::Flow, machine::Machine};
+
+mod disk;
+mod idle_mind;
+mod load;
+mod report;
+mod script;
+
+use idle_mind::IdleMind;
+use load::{Figures, LATENCY_MAX_NS, Load, Offer, Run, Watch};
+use report::{Report, RunReport};
+use script::{ClientIds, SHARD, SHARDS, Script};
+
+const CLUSTER: u64 = 1;
+const MIB: u64 = 1 << 20;
+/// Frame, record and events of a command, generously: segments for all of it are made ahead.
+const JOURNAL_BYTES_PER_COMMAND: u64 = 260;
+const EVENTS_BYTES_PER_COMMAND: u64 = 520;
+/// A run that takes longer is stuck.
+const RUN_TIMEOUT: Duration = Duration::from_secs(600);
+const SPARES_TIMEOUT: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Parser)]
+pub struct Args {
+    /// Commands of the run at full speed, and of the longest rated run.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    commands: u64,
+    /// Commands offered a second; give it several times for several runs.
+    #[arg(long, default_values_t = [100_000, 500_000, 1_000_000], value_parser = clap::value_parser!(u64).range(1..))]
+    rate: Vec<u64>,
+    /// Length of a run at a rate.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Only the run at full speed.
+    #[arg(long)]
+    no_rates: bool,
+    /// Each order carries a client's order id.
+    #[arg(long)]
+    client_ids: bool,
+    /// Where the journals are written, on the disk that is meant; removed afterwards.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..=4_096))]
+    segment_mib: u64,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures, proves and prints.
+pub fn run(args: &Args) -> Result<(), PerfError> {
+    let rates: &[u64] = if args.no_rates { &[] } else { &args.rate };
+    let of_rate = |rate: u64| (rate * args.seconds).min(args.commands);
+    let flow: &'static Flow = Box::leak(Box::new(Flow::makers(args.commands as usize)));
+    let bench = Bench {
+        flow,
+        dir: args.dir.clone(),
+        segment_bytes: args.segment_mib * MIB,
+        client_ids: if args.client_ids { ClientIds::Each } else { ClientIds::None },
+    };
+    let sync = disk::sync_latency(&args.dir)?;
+    let full = bench.measure(Offer::Unlimited, args.commands, || Engine::new(CAPACITY))?;
+    let baseline = bench.measure(Offer::Unlimited, args.commands, IdleMind::default)?;
+    let mut rated = Vec::new();
+    for rate in rates {
+        let engine = || Engine::new(CAPACITY);
+        rated.push(bench.measure(Offer::Rate(*rate), of_rate(*rate), engine)?);
+    }
+    let report = Report {
+        machine: Machine::this(),
+        durability: "solo: own fdatasync before apply",
+        segment_mib: args.segment_mib,
+        client_ids: args.client_ids,
+        fdatasync_us_p50: sync.us_p50,
+        fdatasync_us_p99: sync.us_p99,
+        full,
+        baseline,
+        rated,
+    };
+    report.print(args.json)
+}
+
+/// What all runs have in common.
+struct Bench {
+    flow: &'static Flow,
+    dir: PathBuf,
+    segment_bytes: u64,
+    client_ids: ClientIds,
+}
+
+impl Bench {
+    /// One run on a fresh shard, and its proof.
+    fn measure<M: Mind>(
+        &self,
+        offer: Offer,
+        measured: u64,
+        mind: impl Fn() -> M,
+    ) -> Result<RunReport, PerfError> {
+        let temp = tempfile::tempdir_in(&self.dir)?;
+        let figures = self.serve(temp.path(), offer, measured, mind())?;
+        let start = Instant::now();
+        // Compares each event with what came out.
+        let replayed = recover(&self.store(temp.path(), 1), mind())?;
+        let replay = start.elapsed();
+        let commands = replayed.tail.last_seq;
+        if replayed.regenerated > 0 {
+            return Err(PerfError::Shard(format!("{} outputs are missing", replayed.regenerated)));
+        }
+        Ok(RunReport::new(offer, measured, &figures, commands as f64 / replay.as_secs_f64()))
+    }
+
+    fn serve<M: Mind>(
+        &self,
+        dir: &Path,
+        offer: Offer,
+        measured: u64,
+        mind: M,
+    ) -> Result<Figures, PerfError> {
+        let recovered = recover(&self.store(dir, self.spares(measured)), mind)?;
+        self.await_spares(&recovered, measured)?;
+        let Recovered { mind, journal, events, mut tail, .. } = recovered;
+        tail.genesis = Some(genesis(CLUSTER, SHARD, SHARDS)?);
+        let run = Arc::new(Run::new(offer, measured));
+        let done = Arc::new(AtomicU64::new(0));
+        let (result, figures) = mpsc::channel();
+        let script = Script::new(self.flow, self.client_ids);
+        let latencies = Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3)
+            .map_err(|error| PerfError::Shard(error.to_string()))?;
+        let pipeline = Pipeline::new(Parts {
+            source: Load::new(script, self.flow.warm, run.clone(), done.clone()),
+            rule: Solo::new(tail.epoch),
+            mind,
+            tap: Watch::new(run, done, latencies, result),
+            tail,
+            journal,
+            events,
+            outlets: None,
+            input_slots: INPUT_SLOTS_DEFAULT,
+            output_slots: OUTPUT_SLOTS_DEFAULT,
+            control: Arc::new(Control::default()),
+            progress: Arc::new(Progress::default()),
+        });
+        let running = pipeline.start(&Layout::Compact, Clock::default())?;
+        let figures = figures.recv_timeout(RUN_TIMEOUT);
+        running.stop()?;
+        figures.map_err(|_| PerfError::Shard("the run did not come to its end".into()))
+    }
+
+    fn store(&self, dir: &Path, spare_segments: usize) -> Store {
+        Store {
+            dirs: Dirs::under(dir),
+            cluster: CLUSTER,
+            shard: SHARD,
+            shards: SHARDS,
+            segment_bytes: self.segment_bytes,
+            spare_segments,
+        }
+    }
+
+    /// Segments that a run of so many commands needs, of the journal that needs more.
+    fn spares(&self, commands: u64) -> usize {
+        let bytes = commands * EVENTS_BYTES_PER_COMMAND.max(JOURNAL_BYTES_PER_COMMAND);
+        (bytes / self.segment_bytes + 2).min(journal::SPARE_SEGMENTS_MAX as u64) as usize
+    }
+
+    /// Making segments is not what is measured.
+    fn await_spares<M>(&self, recovered: &Recovered<M>, commands: u64) -> Result<(), PerfError> {
+        let wanted = self.spares(commands);
+        let start = Instant::now();
+        while recovered.journal.spares_ready().min(recovered.events.spares_ready()) < wanted {
+            if start.elapsed() > SPARES_TIMEOUT {
+                return Err(PerfError::Shard("the segments were not made in time".into()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! The result of `perf shard`, as a table or as JSON.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::load::{Figures, Offer};
+use crate::{error::PerfError, machine::Machine};
+
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub machine: Machine,
+    pub durability: &'static str,
+    pub segment_mib: u64,
+    pub client_ids: bool,
+    /// Of 128 KiB each, alone on the same disk, before the runs.
+    pub fdatasync_us_p50: u64,
+    pub fdatasync_us_p99: u64,
+    /// As fast as commands are taken; its latencies are those of a full ring.
+    pub full: RunReport,
+    /// The same with a mind that decides nothing.
+    pub baseline: RunReport,
+    pub rated: Vec<RunReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RunReport {
+    /// Commands offered a second; none: as fast as they are taken.
+    pub offered_per_s: Option<u64>,
+    pub commands: u64,
+    pub per_s: f64,
+    pub us_p50: f64,
+    pub us_p90: f64,
+    pub us_p99: f64,
+    pub us_p999: f64,
+    pub us_worst: f64,
+    /// CPU time of the stages' thread, a command.
+    pub cpu_ns: f64,
+    /// Frames a second at which the proof replayed the journal.
+    pub replay_per_s: f64,
+}
+
+impl RunReport {
+    pub fn new(offer: Offer, commands: u64, figures: &Figures, replay_per_s: f64) -> Self {
+        let us = |quantile: f64| figures.latencies.value_at_quantile(quantile) as f64 / 1e3;
+        Self {
+            offered_per_s: match offer {
+                Offer::Rate(rate) => Some(rate),
+                Offer::Unlimited => None,
+            },
+            commands,
+            per_s: commands as f64 * 1e9 / figures.elapsed_ns as f64,
+            us_p50: us(0.5),
+            us_p90: us(0.9),
+            us_p99: us(0.99),
+            us_p999: us(0.999),
+            us_worst: figures.latencies.max() as f64 / 1e3,
+            cpu_ns: figures.cpu_ns as f64 / commands as f64,
+            replay_per_s,
+        }
+    }
+}
+
+impl Report {
+    pub fn print(&self, json: bool) -> Result<(), PerfError> {
+        let mut out = std::io::stdout().lock();
+        if json {
+            serde_json::to_writer(&mut out, self)?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        writeln!(out, "shard, {}", self.machine)?;
+        writeln!(out, "durability {}, segments {} MiB", self.durability, self.segment_mib)?;
+        let (p50, p99) = (self.fdatasync_us_p50, self.fdatasync_us_p99);
+        writeln!(out, "fdatasync of 128 KiB alone: p50 {p50} us, p99 {p99} us")?;
+        writeln!(
+            out,
+            "{:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>8} {:>10}",
+            "offered/s", "done/s", "p50 us", "p90", "p99", "p99.9", "worst", "cpu ns", "replay/s"
+        )?;
+        let runs = self.rated.iter().map(|run| ("", run));
+        for (name, run) in runs.chain([("full speed", &self.full), ("no engine", &self.baseline)]) {
+            let offered = run.offered_per_s.map_or(name.to_owned(), |rate| rate.to_string());
+            writeln!(
+                out,
+                "{offered:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>8.0} {:>10.0}",
+                run.per_s,
+                run.us_p50,
+                run.us_p90,
+                run.us_p99,
+                run.us_p999,
+                run.us_worst,
+                run.cpu_ns,
+                run.replay_per_s,
+            )?;
+        }
+        Ok(())
+    }
+}
