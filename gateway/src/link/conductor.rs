@@ -13,6 +13,7 @@ use protocol::{
     Command, Event, Reject, ShardId,
     command::Lend,
     event::{EventHeader, LendSettled, Outcome},
+    order::SessionKind,
     wire::{self, Hello, Message, MessageKind},
 };
 use transport::{StreamId, Subscription, Transport};
@@ -154,7 +155,10 @@ impl Conductor {
     fn take_submissions(&mut self, now: Duration) -> usize {
         for count in 0..SUBMISSIONS_PER_TURN {
             let Ok(submission) = self.submissions.try_recv() else { return count };
-            self.idle.asked(now);
+            if self.settings.kind != SessionKind::Feed {
+                // Prices come by the clock: they alone must not keep a quiet machine awake.
+                self.idle.asked(now);
+            }
             let Submission { shard, command, expires_at, wait, waiter } = submission;
             let request = Request { command, expires_at, last_try: false, deadline: now + wait };
             match Lane::of(shard, &command) {

@@ -154,6 +154,7 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use protocol::{
         Reject, SessionId,
         event::{EventHeader, Outcome, SymbolStateChanged},
@@ -279,5 +280,25 @@ mod tests {
         assert_eq!(places(&out), [(1, 0)]);
         follower.take(&whole, at(2), &mut out).unwrap();
         assert_eq!(places(&out), [(1, 0), (2, 0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_or_break_the_order(
+            changes: Vec<(usize, u8)>,
+            tail: Vec<u8>,
+        ) {
+            let mut bytes = message(1, 1, &[(1, 0, state()), (1, 1, outcome()), (2, 0, outcome())]);
+            for (at, byte) in changes {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            bytes.extend(tail);
+            let mut follower = Follower::new(SHARD, Some(1));
+            let mut out = Vec::new();
+            follower.attach(1, 1, 0, at(0));
+            let _ = follower.take(&bytes, at(1), &mut out);
+            prop_assert!(places(&out).is_sorted());
+        }
     }
 }

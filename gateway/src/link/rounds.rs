@@ -65,6 +65,7 @@ pub struct Closed<W> {
 }
 
 /// What to do with a command.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, never kept")]
 pub enum Admit<W> {
     Send(W, Request),
     Held,

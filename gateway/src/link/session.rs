@@ -37,6 +37,7 @@ pub struct Request {
 
 /// What became of a request, for its owner.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most are outcomes, and a box would cost more")]
 pub enum Settled<T> {
     /// The shard has answered.
     Outcome { owner: T, request: Request, number: u64, outcome: Outcome, header: EventHeader },
