@@ -15,7 +15,7 @@ const MESSAGES_PER_ROUND: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
     Moved,
-    /// Its stream takes nothing at the moment.
+    /// Its stream takes nothing at the moment, or there is nothing yet of what it wants.
     Stuck,
     /// It has been sent everything up to the boundary.
     UpToDate,
@@ -68,7 +68,9 @@ impl Catchup {
                 return Served::Unreadable;
             }
             if self.message.is_empty() {
-                return Served::UpToDate;
+                // One that wants what is not there yet waits for it here.
+                let is_at_the_end = self.next == Place::start(boundary + 1);
+                return if is_at_the_end { Served::UpToDate } else { Served::Stuck };
             }
             match self.publication.offer(self.message.as_bytes()) {
                 Offer::Sent => {

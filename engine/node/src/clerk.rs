@@ -236,8 +236,7 @@ impl Clerk {
         match self.wiring.transport.publication(channel, StreamId(hello.ingress_stream)) {
             Ok(publication) => {
                 *known = found;
-                let (shard, incarnation) = (hello.shard, hello.incarnation);
-                self.tell(ToEgress::Peer { shard, incarnation, publication });
+                self.tell(ToEgress::Peer { shard: hello.shard, publication });
             }
             Err(error) => tracing::warn!(shard = %hello.shard, %error, "cannot reach a peer"),
         }
@@ -249,6 +248,8 @@ impl Clerk {
             ToClerk::Behind { follower, publication, next } => {
                 self.take_back(follower, publication, next);
             }
+            // Its next hello gives it an address again.
+            ToClerk::PeerLost(peer) => self.peers[usize::from(peer.0)] = Peer::default(),
             ToClerk::Gone(follower) => {
                 self.followers.remove(&follower);
                 self.count_audience();

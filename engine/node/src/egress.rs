@@ -14,7 +14,7 @@ use protocol::{EventKind, Seq};
 use crate::{
     agent::Agent,
     clock::Now,
-    fanout::{Fanout, ToEgress, drain},
+    fanout::{Fanout, ToClerk, ToEgress, drain},
     links::Links,
     progress::Progress,
     ring::{OutputPoller, OutputSlot},
@@ -115,16 +115,15 @@ impl<T: Tap> Agent for Egress<T> {
         let mut work = 0;
         if let Some(Outlets { inbox, fanout, links }) = &mut self.outlets {
             work += drain(inbox, |message| {
-                if let Some(ToEgress::Peer { shard, incarnation, publication }) =
-                    fanout.handle(message)
-                {
-                    links.meet(shard, incarnation, publication);
+                if let Some(ToEgress::Peer { shard, publication }) = fanout.handle(message) {
+                    links.meet(shard, publication);
                 }
             });
         }
         work += self.take(now);
         if let Some(Outlets { fanout, links, .. }) = &mut self.outlets {
-            work += fanout.flush() + links.poll(now);
+            work += links.poll(now, |peer| fanout.report(ToClerk::PeerLost(peer)));
+            work += fanout.flush();
         }
         self.progress.emitted.set(self.events.last_seq());
         work

@@ -40,7 +40,7 @@ pub enum ToEgress {
     /// It has fallen silent.
     Forget(FollowerId),
     /// Where a shard at a link's other end takes commands.
-    Peer { shard: ShardId, incarnation: u64, publication: Box<dyn Publication> },
+    Peer { shard: ShardId, publication: Box<dyn Publication> },
 }
 
 /// From the hot threads to the clerk.
@@ -54,6 +54,8 @@ pub enum ToClerk {
     },
     /// Its publication is closed.
     Gone(FollowerId),
+    /// The publication to a peer is closed.
+    PeerLost(ShardId),
 }
 
 /// Who is live, and what they are sent.
@@ -117,6 +119,11 @@ impl Fanout {
         self.recent.seal(self.recent.seq);
         self.tell();
         self.offer()
+    }
+
+    /// Has something told to the clerk.
+    pub fn report(&mut self, message: ToClerk) {
+        self.unsent.push(message);
     }
 
     pub fn handle(&mut self, message: ToEgress) -> Option<ToEgress> {

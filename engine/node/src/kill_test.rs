@@ -79,7 +79,9 @@ fn check(dir: &Path, gateway: &Gateway) {
     let hashes: Arc<Mutex<BTreeMap<Seq, u64>>> = Arc::default();
     let tell: Teller = Box::new({
         let hashes = hashes.clone();
-        move |seq, hash| drop(hashes.lock().unwrap().insert(seq, hash))
+        move |seq, hash| {
+            hashes.lock().unwrap().insert(seq, hash);
+        }
     });
     let mut replayed = Telling { engine: Engine::new(CAPACITY), tell: Some(tell) };
     crate::replay(&data_dir.dirs.journal, &mut replayed, |header, events| {

@@ -86,12 +86,21 @@ pub struct Running {
 
 impl Running {
     pub(crate) fn start(pipeline: Pipeline, layout: &Layout, clock: Clock) -> Result<Self, Error> {
-        let Pipeline { agents, control, progress } = pipeline;
-        let pins = layout.pins()?;
         let patience = match layout {
             Layout::Compact => Patience::BackOff,
             Layout::Spread { .. } => Patience::Spin,
         };
+        Self::launch(pipeline, layout.pins()?, patience, clock)
+    }
+
+    /// A thread for each of `pins`, on that core where there is one.
+    fn launch(
+        pipeline: Pipeline,
+        pins: Vec<Option<CoreId>>,
+        patience: Patience,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let Pipeline { agents, control, progress } = pipeline;
         let mut running = Self { threads: Vec::new(), control, progress };
         for (agents, core) in shares(agents, pins.len()).into_iter().zip(pins) {
             let name = agents[0].name();
@@ -194,6 +203,99 @@ impl Shift {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Now, Parts, Recovered, Source, Store, Taker, Tap,
+        client::{PATIENCE, deposit},
+        recover, replay,
+        ring::{INPUT_SLOTS_MIN, OUTPUT_SLOTS_MIN},
+        tally::Tally,
+    };
+    use protocol::{
+        Command, CommandKind, Envelope, Event, Name, SessionId, command::Open, event::decode_next,
+        limits::COMMAND_BYTES_MAX, order::SessionKind,
+    };
+    use replication::Solo;
+    use std::sync::mpsc;
+
+    /// Deposits of one session, as many as asked for.
+    struct Deposits {
+        session: SessionId,
+        sent: u64,
+        wanted: u64,
+    }
+
+    impl Source for Deposits {
+        fn poll(&mut self, _now: &Now, room: usize, taker: &mut Taker<'_>) -> usize {
+            let mut payload = [0; COMMAND_BYTES_MAX];
+            if self.session.is_none() && room > 0 {
+                let name = Name::EMPTY;
+                let open = Open { nonce: 1, kind: SessionKind::Gateway, _pad: [0; 7], name };
+                let len = Command::Open(open).encode(&Envelope::default(), &mut payload);
+                self.session = SessionId(taker.take(CommandKind::Open, &payload[..len]));
+                return 1;
+            }
+            let count = room.min((self.wanted - self.sent) as usize).min(64);
+            for _ in 0..count {
+                self.sent += 1;
+                let (envelope, command) = deposit(self.session, self.sent, 1);
+                let len = command.encode(&envelope, &mut payload);
+                taker.take(command.kind(), &payload[..len]);
+            }
+            count
+        }
+    }
+
+    /// The seqs that came out, and whether a deposit was behind each.
+    struct Seqs(mpsc::Sender<(u64, bool)>);
+
+    impl Tap for Seqs {
+        fn frame(&mut self, seq: u64, events: &[u8]) {
+            let first = decode_next(events).unwrap().1;
+            self.0.send((seq, matches!(first, Event::CashChanged(_)))).unwrap();
+        }
+    }
+
+    #[test]
+    fn stages_on_threads_of_their_own_do_what_they_do_on_one() {
+        const COMMANDS: u64 = 5_000;
+        let mut hashes = Vec::new();
+        for threads in [1, STAGES] {
+            let temp = tempfile::tempdir().unwrap();
+            let store = Store::for_tests(temp.path());
+            let Recovered { mind, journal, events, tail, .. } =
+                recover(&store, Tally::default()).unwrap();
+            let (sender, seqs) = mpsc::channel();
+            let pipeline = Pipeline::new(Parts {
+                source: Deposits { session: SessionId::NONE, sent: 0, wanted: COMMANDS },
+                rule: Solo::new(tail.epoch),
+                mind,
+                tap: Seqs(sender),
+                tail,
+                journal,
+                events,
+                outlets: None,
+                input_slots: INPUT_SLOTS_MIN,
+                output_slots: OUTPUT_SLOTS_MIN,
+                control: Arc::default(),
+                progress: Arc::default(),
+            });
+            let pins = vec![None; threads];
+            let running =
+                Running::launch(pipeline, pins, Patience::BackOff, Clock::default()).unwrap();
+            let (mut last, mut deposits) = (0, 0);
+            while deposits < COMMANDS {
+                let (seq, is_deposit) = seqs.recv_timeout(PATIENCE).unwrap();
+                assert_eq!(seq, last + 1);
+                last = seq;
+                deposits += u64::from(is_deposit);
+            }
+            running.stop().unwrap();
+            let mut mind = Tally::default();
+            replay(&store.dirs.journal, &mut mind, |_, _| Ok(())).unwrap();
+            hashes.push(mind.cash);
+        }
+        assert_eq!(hashes[0], hashes[1]);
+    }
 
     #[test]
     fn few_cores_share_a_thread() {

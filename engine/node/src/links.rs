@@ -41,7 +41,6 @@ pub struct Links {
 /// The way to one other shard.
 #[derive(Default)]
 struct Link {
-    incarnation: u64,
     publication: Option<Box<dyn Publication>>,
     /// Not acknowledged yet, in the order of their numbers.
     waiting: VecDeque<Waiting>,
@@ -86,18 +85,26 @@ impl Links {
     }
 
     /// The peer has (again) an address: whatever it has not acknowledged goes there.
-    pub fn meet(&mut self, peer: ShardId, incarnation: u64, publication: Box<dyn Publication>) {
+    pub fn meet(&mut self, peer: ShardId, publication: Box<dyn Publication>) {
         if let Some(link) = self.link(peer) {
-            link.incarnation = incarnation;
             link.publication = Some(publication);
             link.cursor = 0;
         }
     }
 
-    /// Sends what is due; returns the messages sent.
-    pub fn poll(&mut self, now: &Now) -> usize {
+    /// Sends what is due; `lost` hears of peers that no longer have an address. Returns the
+    /// messages sent.
+    pub fn poll(&mut self, now: &Now, mut lost: impl FnMut(ShardId)) -> usize {
         let Self { own, cluster, links, message } = self;
-        links.iter_mut().map(|link| link.poll(now, *own, *cluster, message)).sum()
+        let mut sent = 0;
+        for (peer, link) in links.iter_mut().enumerate() {
+            let had_address = link.publication.is_some();
+            sent += link.poll(now, *own, *cluster, message);
+            if had_address && link.publication.is_none() {
+                lost(ShardId(peer as u8));
+            }
+        }
+        sent
     }
 
     /// Takes one event.
@@ -201,7 +208,7 @@ impl Link {
                 }
                 Offer::BackPressured | Offer::NotConnected => break,
                 Offer::Closed | Offer::TooLong => {
-                    // The clerk finds out whether the peer or the whole transport is gone.
+                    // Whether the peer or the whole transport is gone, the clerk finds out.
                     self.publication = None;
                     break;
                 }
@@ -250,7 +257,7 @@ mod tests {
             let stream = StreamId(100 + incarnation as i32);
             let subscription = transport.subscription("local", stream).unwrap();
             let publication = transport.publication("local", stream).unwrap();
-            self.links.meet(PEER, incarnation, publication);
+            self.links.meet(PEER, publication);
             subscription
         }
 
@@ -265,7 +272,8 @@ mod tests {
         }
 
         fn poll_at(&mut self, ns: u64) {
-            self.links.poll(&Now { monotonic: MonotonicNs(ns), wall_ns: 0 });
+            let now = Now { monotonic: MonotonicNs(ns), wall_ns: 0 };
+            self.links.poll(&now, |peer| panic!("{peer} is not lost"));
         }
     }
 

@@ -125,6 +125,23 @@ pub fn genesis(cluster: u64, shard: ShardId, shards: u8) -> Result<Genesis, Erro
 }
 
 impl Store {
+    /// A ledger's journals with small segments.
+    #[cfg(test)]
+    pub fn for_tests(data_dir: &Path) -> Self {
+        let dirs = Dirs::under(data_dir);
+        for dir in [&dirs.journal, &dirs.events] {
+            std::fs::create_dir(dir).unwrap();
+        }
+        Self {
+            dirs,
+            cluster: crate::client::CLUSTER,
+            shard: ShardId::LEDGER,
+            shards: 2,
+            segment_bytes: 8 << 20,
+            spare_segments: 1,
+        }
+    }
+
     fn config(&self, dir: &Path, sync: journal::Sync) -> journal::Config {
         journal::Config {
             dir: dir.into(),
