@@ -23,3 +23,4 @@ pub mod stream;
 pub mod text;
 pub mod views;
 pub mod words;
+pub mod ws_api;

@@ -50,6 +50,14 @@ pub struct Signed {
     pub expires_at: Micros,
 }
 
+/// Who calls, where that was found out before the request came here: the WebSocket API puts it
+/// beside the requests that it carries. Nothing from outside can.
+#[derive(Clone)]
+pub struct Caller {
+    pub key: Arc<Key>,
+    pub expires_at: Micros,
+}
+
 impl FromRequest<Arc<App>> for Public {
     type Rejection = ApiError;
 
@@ -62,8 +70,11 @@ impl FromRequest<Arc<App>> for Public {
 impl FromRequest<Arc<App>> for Keyed {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let key = find_key(app, request.headers())?;
+    async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let key = match request.extensions_mut().remove::<Caller>() {
+            Some(caller) => caller.key,
+            None => find_key(app, request.headers())?,
+        };
         let raw = Raw::read(request).await?;
         let params = Params::decode(&raw.query, &raw.body)?;
         Ok(Self { account: key.account, key: key.key.clone(), params })
@@ -73,7 +84,12 @@ impl FromRequest<Arc<App>> for Keyed {
 impl FromRequest<Arc<App>> for Signed {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+    async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        if let Some(Caller { key, expires_at }) = request.extensions_mut().remove() {
+            let raw = Raw::read(request).await?;
+            let params = Params::decode(&raw.query, &raw.body)?;
+            return Ok(Self { account: key.account, key: key.key.clone(), params, expires_at });
+        }
         let key = find_key(app, request.headers())?;
         let raw = Raw::read(request).await?;
         let (query, body, signature) = take_signature(&raw.query, &raw.body);

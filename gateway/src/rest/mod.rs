@@ -27,16 +27,19 @@ use axum::{
 };
 use error::ApiError;
 
-use crate::{app::App, clock::now_ms};
+use crate::{app::App, clock::now_ms, ws_api};
 
 /// How much of this minute's weight the caller has used.
-const WEIGHT_HEADER: &str = "x-mbx-used-weight-1m";
+pub const WEIGHT_HEADER: &str = "x-mbx-used-weight-1m";
+/// How many orders the account has sent in the present windows.
+pub const ORDER_COUNT_10S_HEADER: &str = "x-mbx-order-count-10s";
+pub const ORDER_COUNT_1M_HEADER: &str = "x-mbx-order-count-1m";
 /// Paths that are served while the views are not complete yet.
 const ALWAYS_SERVED: [&str; 3] = ["/fapi/v1/ping", "/fapi/v1/time", "/api/v3/ping"];
 
-/// Everything that traders reach: REST and streams.
+/// Everything that traders reach: REST, streams, and the API that does both over one socket.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let rest = Router::new()
         .merge(public::routes())
         .merge(account::routes())
         .merge(orders::routes())
@@ -44,7 +47,8 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_path)
         .layer(middleware::from_fn_with_state(app.clone(), admit))
-        .with_state(app)
+        .with_state(app.clone());
+    rest.clone().merge(ws_api::routes(rest, app))
 }
 
 /// Weighs a request and lets it pass if there is something to answer it with.

@@ -19,6 +19,7 @@ use axum::{
 use protocol::{Command, ShardId};
 
 use super::{
+    ORDER_COUNT_1M_HEADER, ORDER_COUNT_10S_HEADER,
     error::ApiError,
     params::Params,
     reject::{self, Asked},
@@ -32,8 +33,8 @@ use crate::{
 
 pub use single::{amend, cancel, cancel_all, place, test_place};
 
-const COUNT_10S: HeaderName = HeaderName::from_static("x-mbx-order-count-10s");
-const COUNT_1M: HeaderName = HeaderName::from_static("x-mbx-order-count-1m");
+const COUNT_10S: HeaderName = HeaderName::from_static(ORDER_COUNT_10S_HEADER);
+const COUNT_1M: HeaderName = HeaderName::from_static(ORDER_COUNT_1M_HEADER);
 
 /// An answer of an order endpoint, with how many orders the account has sent lately.
 pub type Counted<T> = ([(HeaderName, String); 2], Json<T>);

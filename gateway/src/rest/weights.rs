@@ -6,10 +6,9 @@ use super::params::Params;
 /// carry them there.
 pub fn weight(method: &str, path: &str, query: Option<&str>) -> u32 {
     let Some(endpoint) = endpoint(path) else { return 1 };
-    let params = Params::decode(query.unwrap_or("").as_bytes(), b"").unwrap_or_default();
-    let one_symbol = params.get("symbol").is_some();
-    let limit = |default: i64| params.integer("limit").ok().flatten().unwrap_or(default);
-    let by_symbol = |one: u32, all: u32| if one_symbol { one } else { all };
+    let params = || Params::decode(query.unwrap_or("").as_bytes(), b"").unwrap_or_default();
+    let limit = |default: i64| params().integer("limit").ok().flatten().unwrap_or(default);
+    let by_symbol = |one: u32, all: u32| if params().get("symbol").is_some() { one } else { all };
     match (method, endpoint) {
         ("POST" | "PUT", "order") => 0,
         (_, "batchOrders") => 5,
