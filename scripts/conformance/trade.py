@@ -79,11 +79,13 @@ class Trader:
         self.refused(ccxt.InvalidOrder, 'a client id used twice',
                      client.create_order, symbol, 'limit', 'buy', qty, price, again)
         client.cancel_order(first['id'], symbol)
-        self.refused(ccxt.OperationRejected, 'a reduce-only order without a position',
+        self.refused(ccxt.InvalidOrder, 'a reduce-only order without a position',
                      client.create_order, symbol, 'limit', 'sell', qty, price * 1.02,
                      {'reduceOnly': True})
-        self.refused(ccxt.BaseError, 'an absurd quantity',
-                     client.create_order, symbol, 'limit', 'buy', 1e30, price)
+        absurd = {'symbol': client.market_id(symbol), 'side': 'BUY', 'type': 'LIMIT',
+                  'timeInForce': 'GTC', 'price': client.price_to_precision(symbol, price),
+                  'quantity': '1' + '0' * 30}
+        self.refused(ccxt.BadRequest, 'an absurd quantity', client.fapiPrivatePostOrder, absurd)
 
     def run(self):
         client, symbol = self.client, self.symbol

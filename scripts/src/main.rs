@@ -43,6 +43,8 @@ enum Action {
         /// Instruments and accounts of a new cluster, instead of the built-in ones
         #[arg(long)]
         seed: Option<PathBuf>,
+        #[arg(long, hide = true)]
+        quiet: bool,
     },
     /// Stop a running cluster
     Down {
@@ -131,8 +133,8 @@ fn main() -> ExitCode {
 
 async fn act(action: Action) -> Result<(), Error> {
     match action {
-        Action::Up { data, port, no_bots, detach, seed } => {
-            let options = UpOptions { data, port, bots: !no_bots, seed };
+        Action::Up { data, port, no_bots, detach, seed, quiet } => {
+            let options = UpOptions { data, port, bots: !no_bots, seed, quiet };
             if detach { up::detach(&options).await } else { up::up(&options).await }
         }
         Action::Down { data } => up::down(&Layout::new(&data)?).await,

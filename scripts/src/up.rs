@@ -48,6 +48,8 @@ pub struct UpOptions {
     pub port: u16,
     pub bots: bool,
     pub seed: Option<PathBuf>,
+    /// Says no keys on stdout: in the background that is a log file.
+    pub quiet: bool,
 }
 
 /// Starts a cluster and supervises it until a signal ends it.
@@ -74,7 +76,10 @@ pub async fn up(options: &UpOptions) -> Result<(), Error> {
     };
     let ended = match started {
         Ok(()) => {
-            print_welcome(supervisor.announce()?, &layout);
+            let file = supervisor.announce()?;
+            if !options.quiet {
+                print_welcome(file, &layout);
+            }
             tokio::select! {
                 ended = supervisor.run() => ended,
                 () = stop.wait() => Ok(()),
@@ -99,7 +104,8 @@ pub async fn detach(options: &UpOptions) -> Result<(), Error> {
     let also_log = log.try_clone().map_err(Error::file(&log_path))?;
     let own = std::env::current_exe().map_err(Error::file("this program"))?;
     let mut command = std::process::Command::new(own);
-    command.arg("up").arg("--data").arg(layout.root()).arg("--port").arg(options.port.to_string());
+    command.args(["up", "--quiet", "--data"]).arg(layout.root());
+    command.arg("--port").arg(options.port.to_string());
     if !options.bots {
         command.arg("--no-bots");
     }
