@@ -40,7 +40,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/futures/data/delivery-price", get(get_delivery_prices))
 }
 
-/// One row a period: the open interest as it ended, or as it is now.
+/// One row a period: the open interest as it ended, or as it is now. A period at whose end nobody
+/// held a position has no row: clients take an open interest of 0 for a fault.
 async fn get_open_interest(State(app): Gateway, call: Public) -> Answer<Vec<OpenInterest>> {
     let views = app.views.read();
     let (instrument, market) = named(&views, &call.params, "symbol")?;
@@ -63,7 +64,7 @@ async fn get_open_interest(State(app): Gateway, call: Public) -> Answer<Vec<Open
             timestamp: bar.open_ms,
         }
     };
-    Ok(Json(bars.iter().map(row).collect()))
+    Ok(Json(bars.iter().filter(|bar| bar.close > 0).map(row).collect()))
 }
 
 /// How much takers bought for each unit that they sold.
