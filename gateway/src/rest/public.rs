@@ -4,6 +4,8 @@ mod books;
 mod candles;
 mod instruments;
 mod marks;
+#[cfg(test)]
+mod public_test;
 mod statistics;
 mod tickers;
 mod trades;

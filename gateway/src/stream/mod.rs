@@ -12,6 +12,8 @@ pub mod listen_keys;
 mod name;
 mod payload;
 mod socket;
+#[cfg(test)]
+mod stream_test;
 mod user;
 
 use std::sync::Arc;

@@ -7,6 +7,8 @@
 pub mod bars;
 pub mod book;
 pub mod interval;
+#[cfg(test)]
+mod market_test;
 pub mod tape;
 pub mod ticker;
 

@@ -1,0 +1,230 @@
+//! Every public endpoint over real HTTP: the shapes clients read, the errors, the figures.
+
+use serde_json::{Value, json};
+
+use crate::{
+    stage::{KEY, Stage, check_shape},
+    views::accounts::sample::Ask,
+};
+
+/// Orders on both sides of both books, and trades between them.
+fn some_trading() -> Vec<Ask> {
+    let mut asks = Vec::new();
+    for step in 0u16..200 {
+        let which = (step % 8) as u8;
+        let qty = 17 * step;
+        // buys below and sells above 600,000 ticks, so that the book is not crossed
+        let price = if which & 2 == 0 { step % 9_000 } else { 11_000 + step % 8_000 };
+        asks.push((0, step as u8, which, price, qty));
+        if step % 5 == 0 {
+            asks.push((3, 0, 0, step, step / 2));
+            asks.push((12, 0, (step % 2) as u8, 10_000 + step, 0));
+        }
+    }
+    asks
+}
+
+#[tokio::test]
+async fn answers_have_the_shapes_that_clients_read() {
+    let mut stage = Stage::open().await;
+    stage.play(&some_trading());
+    let candle = json!([[
+        "int", "string", "string", "string", "string", "string", "int", "string", "int", "string",
+        "string", "string"
+    ]]);
+    let trade = json!([{"id":"int","price":"string","qty":"string","quoteQty":"string",
+        "time":"int","isBuyerMaker":"bool","isRPITrade":"bool"}]);
+    let price = json!({"symbol":"string","price":"string","time":"int"});
+    let book = json!({"symbol":"string","bidPrice":"string","bidQty":"string",
+        "askPrice":"string","askQty":"string","time":"int","lastUpdateId":"int"});
+    let premium = json!({"symbol":"string","markPrice":"string","indexPrice":"string",
+        "estimatedSettlePrice":"string","lastFundingRate":"string","interestRate":"string",
+        "nextFundingTime":"int","time":"int"});
+    let day = json!({"symbol":"string","priceChange":"string","priceChangePercent":"string",
+        "weightedAvgPrice":"string","lastPrice":"string","lastQty":"string","openPrice":"string",
+        "highPrice":"string","lowPrice":"string","volume":"string","quoteVolume":"string",
+        "openTime":"int","closeTime":"int","firstId":"int","lastId":"int","count":"int"});
+    let depth = json!({"lastUpdateId":"int","E":"int","T":"int",
+        "bids":[["string"]],"asks":[["string"]]});
+    let symbol = "symbol=BTCUSDT";
+    for (path, template) in [
+        ("/fapi/v1/time".to_owned(), json!({"serverTime":"int"})),
+        ("/sapi/v1/system/status".to_owned(), json!({"status":"int","msg":"string"})),
+        (format!("/fapi/v1/depth?{symbol}&limit=1000"), depth.clone()),
+        (format!("/fapi/v1/rpiDepth?{symbol}&limit=5"), depth),
+        (format!("/fapi/v1/trades?{symbol}"), trade.clone()),
+        (format!("/fapi/v1/historicalTrades?{symbol}"), trade.clone()),
+        (format!("/fapi/v1/historicalTrades?{symbol}&fromId=1"), trade),
+        (
+            format!("/fapi/v1/aggTrades?{symbol}"),
+            json!([{"a":"int","p":"string","q":"string","nq":"string","f":"int","l":"int",
+                "T":"int","m":"bool"}]),
+        ),
+        (format!("/fapi/v1/klines?{symbol}&interval=1M&startTime=0"), candle.clone()),
+        (
+            "/fapi/v1/continuousKlines?pair=BTCUSDT&contractType=PERPETUAL&interval=1M&startTime=0"
+                .to_owned(),
+            candle.clone(),
+        ),
+        (format!("/fapi/v1/markPriceKlines?{symbol}&interval=1M&startTime=0"), candle.clone()),
+        (
+            "/fapi/v1/indexPriceKlines?pair=BTCUSDT&interval=1M&startTime=0".to_owned(),
+            candle.clone(),
+        ),
+        (format!("/fapi/v1/premiumIndexKlines?{symbol}&interval=1M&startTime=0"), candle),
+        (format!("/fapi/v1/premiumIndex?{symbol}"), premium.clone()),
+        ("/fapi/v1/premiumIndex".to_owned(), json!([premium])),
+        (format!("/fapi/v1/ticker/24hr?{symbol}"), day.clone()),
+        ("/fapi/v1/ticker/24hr".to_owned(), json!([day])),
+        (format!("/fapi/v1/ticker/bookTicker?{symbol}"), book.clone()),
+        ("/fapi/v1/ticker/bookTicker".to_owned(), json!([book])),
+        (format!("/fapi/v1/ticker/price?{symbol}"), price.clone()),
+        (format!("/fapi/v2/ticker/price?{symbol}"), price.clone()),
+        ("/fapi/v2/ticker/price".to_owned(), json!([price])),
+        (
+            "/fapi/v1/fundingInfo".to_owned(),
+            json!([{"symbol":"string","adjustedFundingRateCap":"string",
+                "adjustedFundingRateFloor":"string","fundingIntervalHours":"int",
+                "disclaimer":"bool"}]),
+        ),
+        (
+            format!("/fapi/v1/openInterest?{symbol}"),
+            json!({"openInterest":"string","symbol":"string","time":"int"}),
+        ),
+        (
+            format!("/fapi/v1/constituents?{symbol}"),
+            json!({"symbol":"string","time":"int","constituents":[{"exchange":"string",
+                "symbol":"string","price":"string","weight":"string"}]}),
+        ),
+        (
+            format!("/futures/data/openInterestHist?{symbol}&period=1d&startTime=0"),
+            json!([{"symbol":"string","sumOpenInterest":"string","sumOpenInterestValue":"string",
+                "CMCCirculatingSupply":"string","timestamp":"int"}]),
+        ),
+        (
+            format!("/futures/data/takerlongshortRatio?{symbol}&period=1d&startTime=0"),
+            json!([{"buySellRatio":"string","buyVol":"string","sellVol":"string",
+                "timestamp":"int"}]),
+        ),
+        (
+            "/futures/data/basis?pair=BTCUSDT&contractType=PERPETUAL&period=1d&startTime=0"
+                .to_owned(),
+            json!([{"indexPrice":"string","contractType":"string","basisRate":"string",
+                "futuresPrice":"string","annualizedBasisRate":"string","basis":"string",
+                "pair":"string","timestamp":"int"}]),
+        ),
+    ] {
+        let request = reqwest::Client::new().get(stage.url(&path)).header("X-MBX-APIKEY", KEY);
+        let (status, body) = stage.send(request).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        check_shape(&body, &template, &path);
+    }
+    for path in ["/fapi/v1/ping", "/api/v3/ping"] {
+        assert_eq!(stage.get(path).await, (200, json!({})));
+    }
+    for path in [
+        "/fapi/v1/fundingRate?symbol=BTCUSDT",
+        "/sapi/v1/capital/config/getall",
+        "/futures/data/delivery-price?pair=BTCUSDT",
+    ] {
+        assert_eq!(stage.get(path).await, (200, json!([])), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn exchange_info_has_every_field() {
+    let stage = Stage::open().await;
+    let (status, info) = stage.get("/fapi/v1/exchangeInfo").await;
+    assert_eq!(status, 200);
+    let template = json!({"timezone":"string","serverTime":"int","futuresType":"string",
+        "rateLimits":[{"rateLimitType":"string","interval":"string","intervalNum":"int",
+            "limit":"int"}],
+        "assets":[{"asset":"string","marginAvailable":"bool","autoAssetExchange":"string"}],
+        "symbols":[{"symbol":"string","pair":"string","contractType":"string",
+            "deliveryDate":"int","onboardDate":"int","status":"string",
+            "maintMarginPercent":"string","requiredMarginPercent":"string","baseAsset":"string",
+            "quoteAsset":"string","marginAsset":"string","pricePrecision":"int",
+            "quantityPrecision":"int","baseAssetPrecision":"int","quotePrecision":"int",
+            "underlyingType":"string","settlePlan":"int","triggerProtect":"string",
+            "liquidationFee":"string","marketTakeBound":"string","maxMoveOrderLimit":"int",
+            "filters":[{"filterType":"string"}],"orderTypes":["string"],
+            "timeInForce":["string"]}]});
+    check_shape(&info, &template, "exchangeInfo");
+    assert_eq!(info["exchangeFilters"], json!([]));
+    let symbol = &info["symbols"][0];
+    assert_eq!(symbol["underlyingSubType"], json!([]));
+    assert_eq!(symbol["symbol"], "BTCUSDT");
+    assert_eq!(symbol["maintMarginPercent"], "0.4000");
+    assert_eq!(symbol["requiredMarginPercent"], "0.8000");
+    let filters = json!([
+        {"filterType":"PRICE_FILTER","minPrice":"0.10","maxPrice":"1000000.00","tickSize":"0.10"},
+        {"filterType":"LOT_SIZE","minQty":"0.001","maxQty":"1000.000","stepSize":"0.001"},
+        {"filterType":"MARKET_LOT_SIZE","minQty":"0.001","maxQty":"120.000","stepSize":"0.001"},
+        {"filterType":"MAX_NUM_ORDERS","limit":200},
+        {"filterType":"MIN_NOTIONAL","notional":"50"},
+        {"filterType":"PERCENT_PRICE","multiplierUp":"1.0500","multiplierDown":"0.9500",
+            "multiplierDecimal":"4"}
+    ]);
+    assert_eq!(symbol["filters"], filters);
+    assert!(!symbol["timeInForce"].as_array().unwrap().contains(&json!("RPI")));
+}
+
+#[tokio::test]
+async fn bad_questions_have_their_codes() {
+    let stage = Stage::open().await;
+    for (path, code) in [
+        ("/fapi/v1/depth", -1102),
+        ("/fapi/v1/depth?symbol=NOPE", -1121),
+        ("/fapi/v1/depth?symbol=BTCUSDT&limit=7", -4021),
+        ("/fapi/v1/depth?symbol=BTCUSDT&limit=x", -1102),
+        ("/fapi/v1/trades?symbol=BTCUSDT&limit=1001", -1130),
+        ("/fapi/v1/trades?symbol=BTCUSDT&limit=0", -1130),
+        ("/fapi/v1/klines?symbol=BTCUSDT", -1102),
+        ("/fapi/v1/klines?symbol=BTCUSDT&interval=7m", -1120),
+        ("/fapi/v1/klines?symbol=BTCUSDT&interval=1m&startTime=2&endTime=1", -1023),
+        ("/fapi/v1/klines?symbol=BTCUSDT&interval=1m&startTime=-1", -1130),
+        ("/fapi/v1/klines?symbol=BTCUSDT&interval=1m&endTime=9223372036854775807", -1130),
+        ("/fapi/v1/klines?symbol=BTCUSDT&interval=1m&limit=1501", -1130),
+        ("/fapi/v1/aggTrades?symbol=BTCUSDT&startTime=0&endTime=3600001", -1127),
+        ("/fapi/v1/aggTrades?symbol=BTCUSDT&fromId=1&startTime=0", -1128),
+        ("/fapi/v1/aggTrades?symbol=BTCUSDT&fromId=-1", -1130),
+        ("/fapi/v1/continuousKlines?pair=BTCUSDT&contractType=CURRENT_QUARTER&interval=1m", -1130),
+        ("/fapi/v1/ticker/24hr?symbol=%F0%9F%92%A9", -1121),
+        ("/futures/data/openInterestHist?symbol=BTCUSDT&period=1m", -1130),
+    ] {
+        let (status, body) = stage.get(path).await;
+        assert_eq!((status, &body["code"]), (400, &json!(code)), "{path}: {body}");
+        assert!(body["msg"].as_str().is_some_and(|msg| !msg.is_empty()), "{path}: {body}");
+    }
+    let (status, body) = stage.get("/fapi/v1/historicalTrades?symbol=BTCUSDT").await;
+    assert_eq!((status, &body["code"]), (401, &json!(-2014)));
+}
+
+#[tokio::test]
+async fn figures_agree_with_each_other() {
+    let mut stage = Stage::open().await;
+    stage.play(&some_trading());
+    let (_, trades) = stage.get("/fapi/v1/trades?symbol=BTCUSDT&limit=1000").await;
+    let (_, all) = stage.get("/fapi/v1/aggTrades?symbol=BTCUSDT&limit=1000").await;
+    let (_, from) = stage.get("/fapi/v1/aggTrades?symbol=BTCUSDT&fromId=0&limit=1000").await;
+    assert_eq!(all, from);
+    let sum = |rows: &Value, field: &str| -> i64 {
+        let lots = |row: &Value| protocol::decimal::parse(row[field].as_str().unwrap(), 3).unwrap();
+        rows.as_array().unwrap().iter().map(lots).sum()
+    };
+    assert_eq!(sum(&trades, "qty"), sum(&all, "q"));
+    let (_, candles) =
+        stage.get("/fapi/v1/klines?symbol=BTCUSDT&interval=1d&startTime=0&limit=1500").await;
+    let volume: i64 = candles
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| protocol::decimal::parse(row[5].as_str().unwrap(), 3).unwrap())
+        .sum();
+    assert_eq!(volume, sum(&trades, "qty"));
+    let (_, book) = stage.get("/fapi/v1/depth?symbol=BTCUSDT&limit=5").await;
+    let (_, best) = stage.get("/fapi/v1/ticker/bookTicker?symbol=btcusdt").await;
+    assert_eq!(book["bids"][0], json!([best["bidPrice"], best["bidQty"]]));
+    assert_eq!(book["asks"][0], json!([best["askPrice"], best["askQty"]]));
+    assert_eq!(book["lastUpdateId"], best["lastUpdateId"]);
+}
