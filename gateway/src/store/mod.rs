@@ -18,21 +18,22 @@ pub mod history;
 mod load;
 pub mod market;
 mod queue;
+#[cfg(test)]
+mod restart_test;
 pub mod row;
 mod seal;
 mod write;
 mod writer;
-#[cfg(test)]
-mod restart_test;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    Sqlite, SqlitePool,
+    Connection, Sqlite, SqlitePool,
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use self::queue::Queue;
 pub use self::{
     directory::Directory,
     error::StoreError,
@@ -41,7 +42,6 @@ pub use self::{
     row::Row,
     seal::SealingKey,
 };
-use self::queue::Queue;
 use crate::views::accounts::recent::Progress;
 
 /// Connections that answer queries about history at once.
@@ -77,6 +77,11 @@ impl Store {
             SqlitePoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
+                // a full disk makes SQLite roll back by itself, which leaves a connection that
+                // counts a transaction that is no more
+                .before_acquire(|connection, _| {
+                    Box::pin(async { Ok(!connection.is_in_transaction()) })
+                })
                 .connect_lazy_with(options.clone().synchronous(synchronous))
         };
         let strict = pool(1, SqliteSynchronous::Full);

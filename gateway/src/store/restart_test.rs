@@ -281,6 +281,32 @@ async fn a_database_that_fails_is_told_of_and_loses_nothing() {
     check_history(&path, &said).await;
 }
 
+/// Without room nothing is written and it is said so; the writer goes on once there is room.
+#[tokio::test]
+async fn a_full_database_is_told_of_and_loses_nothing() {
+    let said = Toy::run(&busy_asks(300)).said;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.sqlite");
+    let store = Store::open(&path).await.unwrap();
+    let limit_pages = async |limit: i64| {
+        let mut connection = store.writer.acquire().await.unwrap();
+        let pragma = format!("PRAGMA max_page_count = {limit}");
+        sqlx::query(sqlx::AssertSqlSafe(pragma)).execute(&mut *connection).await.unwrap();
+    };
+    limit_pages(1).await;
+    store.push(apply(&mut Views::default(), &said));
+    let task = store.start_writer(&[]);
+    while store.status().error.is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let error = store.status().error.unwrap();
+    assert!(error.contains("full"), "{error}");
+    limit_pages(1_000_000).await;
+    store.finish();
+    task.await.unwrap().unwrap();
+    check_history(&path, &said).await;
+}
+
 #[tokio::test]
 async fn a_place_that_is_no_database_is_refused() {
     let dir = tempfile::tempdir().unwrap();
