@@ -17,7 +17,7 @@ const RING_MIN: usize = 1 << 12;
 /// Entries a ring may grow to; what is lapped then stays in the map.
 const RING_MAX: usize = 1 << 22;
 /// The ring doubles when more than one entry in this many is lapped.
-const LAPPED_SHARE: usize = 32;
+const LAPPED_SHARE: usize = 128;
 
 #[derive(Clone, Debug)]
 pub(super) struct IdIndex {
