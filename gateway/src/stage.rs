@@ -18,7 +18,7 @@ use crate::{
     stream::Hub,
     views::{
         Effects, Views,
-        accounts::sample::{Ask, Toy},
+        accounts::sample::{Ask, Said, Toy},
     },
 };
 
@@ -84,6 +84,11 @@ impl Stage {
         }
         self.applied = self.toy.said.len();
         self.app.hub.publish(effects.market, effects.user);
+    }
+
+    /// Everything that the toy has said.
+    pub fn events(&self) -> &[Said] {
+        &self.toy.said
     }
 
     /// Asks without a key; returns status and body.

@@ -6,6 +6,8 @@
 
 pub mod balances;
 pub mod history;
+#[cfg(test)]
+mod http_test;
 pub mod positions;
 pub mod settings;
 #[cfg(test)]

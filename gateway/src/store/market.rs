@@ -166,6 +166,45 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Candles of trades that begin within a span, both ends included, oldest first.
+    pub async fn trade_bars(
+        &self,
+        slot: BarSlot,
+        span: (i64, i64),
+    ) -> Result<Vec<TradeBar>, sqlx::Error> {
+        self.bars_between(slot, span).await?.iter().map(read_trade_bar).collect()
+    }
+
+    /// The same of a value.
+    pub async fn value_bars(
+        &self,
+        slot: BarSlot,
+        span: (i64, i64),
+    ) -> Result<Vec<ValueBar>, sqlx::Error> {
+        self.bars_between(slot, span).await?.iter().map(read_value_bar).collect()
+    }
+
+    async fn bars_between(
+        &self,
+        slot: BarSlot,
+        (from_ms, to_ms): (i64, i64),
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        sqlx::query(
+            "SELECT * FROM bars WHERE symbol = ? AND kind = ? AND interval = ? \
+             AND open_ms BETWEEN ? AND ? ORDER BY open_ms LIMIT ?",
+        )
+        .bind(number(slot.symbol))
+        .bind(slot.kind as i64)
+        .bind(size(slot.interval.index()))
+        .bind(from_ms)
+        .bind(to_ms)
+        .bind(size(BARS_MAX))
+        .fetch_all(&mut *self.reader().await?)
+        .await
+    }
+}
+
 async fn restore_symbol(
     connection: &mut SqliteConnection,
     symbol: SymbolId,
