@@ -125,6 +125,7 @@ pub async fn gateway(config: Config) -> Result<(), Error> {
         _ = &mut servers => Err(Error::Ended { what: "a listener" }),
     };
     tracing::info!("ending");
+    app.hub.stop().await;
     drop(stop);
     if timeout(DRAIN_TIMEOUT, &mut servers).await.is_err() {
         servers.abort();

@@ -1,7 +1,7 @@
 //! What clients say on a socket: subscribe, unsubscribe, list, properties; and the answers.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 /// Streams that one socket may have.
 pub const STREAMS_MAX: usize = 1_024;
@@ -17,12 +17,17 @@ impl RequestId {
         Self("null".to_owned())
     }
 
-    /// Numbers, texts and null may be ids.
+    /// Numbers, texts and null may be ids; a number that nobody could read back may not.
     fn of(raw: Option<&RawValue>) -> Option<Self> {
         let Some(raw) = raw else { return Some(Self::none()) };
         let text = raw.get();
-        let scalar = !text.starts_with(['{', '[', 't', 'f']);
-        (scalar && text.len() <= ID_BYTES_MAX).then(|| Self(text.to_owned()))
+        if text.len() > ID_BYTES_MAX {
+            return None;
+        }
+        match serde_json::from_str(text).ok()? {
+            Value::Null | Value::Number(_) | Value::String(_) => Some(Self(text.to_owned())),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
     }
 }
 
@@ -98,7 +103,7 @@ pub fn result(id: &RequestId, json: &str) -> String {
 }
 
 pub fn refused(id: &RequestId, refusal: &Refusal) -> String {
-    let msg = serde_json::Value::String(refusal.msg.clone());
+    let msg = Value::String(refusal.msg.clone());
     format!("{{\"code\":{},\"msg\":{msg},\"id\":{}}}", refusal.code, id.0)
 }
 
@@ -128,7 +133,7 @@ fn names(params: Option<&RawValue>) -> Result<Vec<String>, Refusal> {
 }
 
 fn set_property(params: Option<&RawValue>) -> Result<Request, Refusal> {
-    let params: Vec<serde_json::Value> = list(params)?;
+    let params: Vec<Value> = list(params)?;
     let [name, value] = params.as_slice() else { return Err(Refusal::property()) };
     if name.as_str() != Some("combined") {
         return Err(Refusal::property());
@@ -137,14 +142,14 @@ fn set_property(params: Option<&RawValue>) -> Result<Request, Refusal> {
 }
 
 fn get_property(params: Option<&RawValue>) -> Result<Request, Refusal> {
-    let params: Vec<serde_json::Value> = list(params)?;
+    let params: Vec<Value> = list(params)?;
     match params.as_slice() {
         [name] if name.as_str() == Some("combined") => Ok(Request::GetCombined),
         _ => Err(Refusal::property()),
     }
 }
 
-fn list(params: Option<&RawValue>) -> Result<Vec<serde_json::Value>, Refusal> {
+fn list(params: Option<&RawValue>) -> Result<Vec<Value>, Refusal> {
     params
         .and_then(|params| serde_json::from_str(params.get()).ok())
         .ok_or_else(|| Refusal::request("params has to be a list"))
@@ -154,7 +159,6 @@ fn list(params: Option<&RawValue>) -> Result<Vec<serde_json::Value>, Refusal> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::Value;
 
     #[test]
     fn ids_come_back_as_they_came() {
@@ -189,6 +193,7 @@ mod tests {
             (r#"{"method":"SUBSCRIBE","params":[],"id":1}"#, Err(2)),
             (r#"{"method":"SUBSCRIBE","params":"a","id":1}"#, Err(2)),
             (r#"{"method":"SUBSCRIBE","params":["a"],"id":{}}"#, Err(2)),
+            (r#"{"method":"LIST_SUBSCRIPTIONS","id":1e3308}"#, Err(2)),
             (r#"{"method":7}"#, Err(2)),
             (r#"{}"#, Err(2)),
             (r#"[]"#, Err(2)),

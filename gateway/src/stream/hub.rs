@@ -92,6 +92,8 @@ pub enum Ask {
         socket: SocketId,
     },
     EndListenKey(ListenKey),
+    /// Every socket is to end, because the gateway does.
+    Stop,
 }
 
 /// The hub's way to a socket.
@@ -116,6 +118,8 @@ pub enum Why {
     /// The gateway could not tell everything.
     Overrun,
     ListenKey,
+    /// The gateway ends.
+    Stopping,
 }
 
 impl End {
@@ -189,6 +193,11 @@ impl Hub {
     /// False when the hub's task is gone.
     pub(super) async fn ask(&self, ask: Ask) -> bool {
         self.asks.send(ask).await.is_ok()
+    }
+
+    /// Says goodbye to every socket.
+    pub async fn stop(&self) {
+        self.ask(Ask::Stop).await;
     }
 
     pub(super) async fn end_listen_key(&self, key: ListenKey) {
@@ -302,6 +311,7 @@ impl HubTask {
             Ask::Answer { socket, text } => self.tell(socket, text),
             Ask::Close { socket } => self.forget(socket),
             Ask::EndListenKey(key) => self.end_listen_key(&key),
+            Ask::Stop => self.end_all(Why::Stopping),
         }
     }
 
@@ -422,6 +432,12 @@ impl HubTask {
         self.forget(socket);
     }
 
+    fn end_all(&mut self, why: Why) {
+        for socket in self.sockets.keys().copied().collect::<Vec<_>>() {
+            self.end(socket, why);
+        }
+    }
+
     fn expire(&mut self) {
         for key in self.hub.listen_keys.expire(unsigned_now()) {
             self.end_listen_key(&key);
@@ -441,9 +457,7 @@ impl HubTask {
     /// Begins anew after notices were lost: nobody is left who relied on them.
     fn restart(&mut self) {
         tracing::error!(sockets = self.sockets.len(), "streams fell behind, sockets are closed");
-        for socket in self.sockets.keys().copied().collect::<Vec<_>>() {
-            self.end(socket, Why::Overrun);
-        }
+        self.end_all(Why::Overrun);
         while self.batches.try_recv().is_ok() {}
     }
 

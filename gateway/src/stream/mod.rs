@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, Query, State, WebSocketUpgrade},
-    response::Response,
+    extract::{Path, Query, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
     routing::any,
 };
 use serde::Deserialize;
@@ -29,7 +30,7 @@ use serde::Deserialize;
 pub use hub::{BATCHES_MAX, Hub, HubTask, SOCKET_QUEUE_MAX, SOCKETS_MAX};
 pub use socket::Start;
 
-use crate::app::App;
+use crate::{app::App, rest::error::ApiError};
 
 /// The socket paths: plain, and behind a word for what they are used for, which decides nothing.
 pub fn routes() -> Router<Arc<App>> {
@@ -53,7 +54,7 @@ struct Asked {
     listen_key: Option<String>,
 }
 
-type Upgrade = WebSocketUpgrade;
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 async fn raw(upgrade: Upgrade, query: Query<Asked>, app: State<Arc<App>>) -> Response {
     open(upgrade, app, query.0.start(false, ""))
@@ -88,6 +89,11 @@ impl Asked {
 
 fn open(upgrade: Upgrade, State(app): State<Arc<App>>, start: Start) -> Response {
     let hub = Arc::clone(&app.hub);
+    let Ok(upgrade) = upgrade else {
+        return ApiError::new(-1000, "This path is for WebSocket connections.")
+            .with_status(StatusCode::UPGRADE_REQUIRED)
+            .into_response();
+    };
     upgrade
         .max_message_size(socket::MESSAGE_BYTES_MAX)
         .max_frame_size(socket::MESSAGE_BYTES_MAX)

@@ -31,6 +31,7 @@ pub const PONG_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long one write may wait for the client to read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+const STOPPING: &str = "the gateway is stopping";
 /// Events written behind one another before they are flushed.
 const WRITES_MAX: usize = 64;
 
@@ -64,7 +65,7 @@ pub async fn run(mut socket: WebSocket, hub: Arc<Hub>, start: Start) {
     let ending = if hub.ask(open).await {
         serve(&mut socket, &hub, id, events, &end).await
     } else {
-        Ending::Told(close_code::AWAY, "the gateway is stopping")
+        Ending::Told(close_code::AWAY, STOPPING)
     };
     hub.ask(Ask::Close { socket: id }).await;
     hub.leave();
@@ -142,11 +143,7 @@ async fn take(message: Message, hub: &Hub, id: SocketId) -> Result<(), Ending> {
         Ok(request) => Ask::Request { socket: id, id: request_id, request },
         Err(refusal) => Ask::Answer { socket: id, text: control::refused(&request_id, &refusal) },
     };
-    if hub.ask(ask).await {
-        Ok(())
-    } else {
-        Err(Ending::Told(close_code::AWAY, "the gateway is stopping"))
-    }
+    if hub.ask(ask).await { Ok(()) } else { Err(Ending::Told(close_code::AWAY, STOPPING)) }
 }
 
 /// Writes an event and those that wait behind it.
@@ -174,6 +171,7 @@ fn told(why: Why) -> Ending {
     match why {
         Why::Slow => Ending::Told(close_code::POLICY, "events were not read in time"),
         Why::Overrun => Ending::Told(close_code::AGAIN, "the gateway fell behind"),
+        Why::Stopping => Ending::Told(close_code::AWAY, STOPPING),
         Why::ListenKey => Ending::Told(close_code::POLICY, "This listenKey does not exist."),
     }
 }

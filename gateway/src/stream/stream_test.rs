@@ -368,10 +368,15 @@ async fn limits_close_a_connection_with_a_reason() {
     binary.0.send(Message::binary(vec![0; 8])).await.unwrap();
     assert_eq!(binary.closed().await.reason, "only text is understood");
 
+    let (status, body) = stage.get("/stream").await;
+    assert_eq!((status, &body["code"]), (426, &json!(-1000)));
+
     let mut other = Client::open(&stage, "/ws").await;
     let names: Vec<String> = (0..=1_024).map(|at| format!("btcusdt@n{at}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     assert_eq!(other.subscribe(&names).await["code"], json!(2));
+    stage.app.hub.stop().await;
+    assert_eq!(other.closed().await.reason, "the gateway is stopping");
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ pub struct MarketNotice {
 /// What is new in a market.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum News {
-    /// The symbol was listed or has a new state.
+    /// The symbol was listed, or has a new state or new brackets.
     Listed,
     Level {
         side: Side,
@@ -125,6 +125,11 @@ impl Market {
             }
             Event::BracketsSet(brackets) => {
                 effects.rows.push(Row::Market(MarketRow::Brackets(Box::new(*brackets))));
+                effects.market.push(MarketNotice {
+                    symbol: brackets.symbol,
+                    ts: header.ts,
+                    news: News::Listed,
+                });
             }
             Event::Level(level) => {
                 let news = News::Level {

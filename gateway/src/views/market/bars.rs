@@ -47,7 +47,31 @@ pub struct Window {
     pub limit: usize,
 }
 
+impl Window {
+    /// Where the first and the last candle begin that it asks for.
+    pub fn span(&self, interval: Interval, now_ms: i64) -> (i64, i64) {
+        let end_ms = interval.open_of(self.to_ms.map_or(now_ms, |to| to.min(now_ms)));
+        let start_ms = match self.from_ms {
+            Some(from) if interval.open_of(from) == from => from,
+            Some(from) => interval.step(interval.open_of(from), 1),
+            None => interval.step(end_ms, 1 - self.rows()),
+        };
+        (start_ms, end_ms)
+    }
+
+    fn rows(&self) -> i64 {
+        i64::try_from(self.limit.min(BARS_MAX)).expect("a small number")
+    }
+}
+
 impl<B: Bar> Series<B> {
+    /// A series of one interval only, from candles of the past, oldest first.
+    pub fn of_past(interval: Interval, bars: impl IntoIterator<Item = B>) -> Self {
+        let mut series = Self::default();
+        bars.into_iter().for_each(|bar| series.restore(interval, bar));
+        series
+    }
+
     /// Takes a sample at a time; true when it began a new minute, so that longer candles changed.
     pub fn push(&mut self, time_ms: i64, sample: B) -> bool {
         let open_ms = Interval::Minute1.open_of(time_ms);
@@ -81,6 +105,12 @@ impl<B: Bar> Series<B> {
         }
     }
 
+    /// Where the candles in memory begin, once there were more than it holds.
+    pub fn cut_at(&self, interval: Interval) -> Option<i64> {
+        let past = &self.past[interval.index()];
+        past.front().filter(|_| past.len() == BARS_MAX).map(Bar::open_ms)
+    }
+
     /// The minutes that are kept, oldest first, with the one that is filling.
     pub fn minutes(&self) -> impl DoubleEndedIterator<Item = &B> {
         self.past[Interval::Minute1.index()].iter().chain(self.minute.iter())
@@ -95,15 +125,8 @@ impl<B: Bar> Series<B> {
         let Some(first_ms) = past.front().or(last.as_ref()).map(Bar::open_ms) else {
             return Vec::new();
         };
-        let until_ms = window.to_ms.map_or(now_ms, |to| to.min(now_ms));
-        let end_ms = interval.open_of(until_ms);
-        let limit = i64::try_from(window.limit.min(BARS_MAX)).expect("a small number");
-        let start_ms = match window.from_ms {
-            Some(from) if interval.open_of(from) == from => from,
-            Some(from) => interval.step(interval.open_of(from), 1),
-            None => interval.step(end_ms, 1 - limit),
-        }
-        .max(first_ms);
+        let (start_ms, end_ms) = window.span(interval, now_ms);
+        let (start_ms, limit) = (start_ms.max(first_ms), window.rows());
 
         let mut stored = past.partition_point(|bar| bar.open_ms() < start_ms);
         let mut before = stored.checked_sub(1).map(|at| past[at]);
