@@ -82,13 +82,10 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Cores { .. } => ExitCode::Usage,
-            Self::DriverLost(_) => ExitCode::DriverLost,
-            Self::Transport(cause) => match cause {
-                transport::Error::DriverUnavailable { .. } | transport::Error::Closed { .. } => {
-                    ExitCode::DriverLost
-                }
-                _ => ExitCode::Failed,
-            },
+            Self::DriverLost(_)
+            | Self::Transport(
+                transport::Error::DriverUnavailable { .. } | transport::Error::Closed { .. },
+            ) => ExitCode::DriverLost,
             Self::ThreadDied { .. } => ExitCode::Broken,
             _ => ExitCode::Failed,
         }
