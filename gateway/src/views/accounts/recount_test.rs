@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use protocol::{
     AccountId, Event, OrderId, ShardId, SymbolId,
-    order::{CashReason, OrderStatus},
+    order::{CashReason, CloseReason, OrderStatus, Side},
 };
 
-use super::sample::{ACCOUNTS, BTC, ETH, Said, Toy, asks};
+use super::{
+    recent::{Progress, RECENT_KEPT_US},
+    sample::{ACCOUNTS, BTC, ETH, Said, Toy, asks},
+};
 use crate::views::{Effects, Views, notice::UserNotice};
 
 /// Orders of the shards' events as another link may see them: each shard's own order stays.
@@ -168,4 +171,73 @@ proptest! {
         let wallet = views.accounts.get(AccountId(1)).map(|account| account.wallet());
         prop_assert_eq!(wallet, Some(1_000_000_000_000));
     }
+}
+
+/// What is over stays until it is stored and its reply can't be made from it any more.
+#[test]
+fn what_is_stored_is_forgotten() {
+    let mut toy = Toy::new();
+    for n in 0..4 {
+        toy.place(AccountId(1), BTC, Side::Buy, 600_000 + n, 2, true);
+        toy.place(AccountId(2), BTC, Side::Sell, 600_000 + n, 2, true);
+        toy.ask((3, 0, 0, 0, 1));
+        toy.ask((3, 0, 0, 0, 1));
+    }
+    toy.place(AccountId(1), BTC, Side::Buy, 1, 7, true);
+    toy.place(AccountId(1), BTC, Side::Buy, 2, 7, true);
+    toy.close(0, CloseReason::Canceled);
+    let progress = std::sync::Arc::new(Progress::default());
+    let mut views = Views::default();
+    views.accounts.follow(progress.clone());
+    let mut effects = Effects::default();
+    for (shard, header, event) in &toy.said {
+        views.apply(*shard, header, event, &mut effects);
+    }
+    let of_btc =
+        |(shard, _, event): &&Said| *shard == ShardId(1) && matches!(event, Event::Outcome(_));
+    let (shard, mut header, outcome) = *toy.said.iter().rfind(of_btc).unwrap();
+    let stored = header.seq;
+    let mut pass = |views: &mut Views, us: u64| {
+        header.seq += 1;
+        header.ts += us;
+        views.apply(shard, &header, &outcome, &mut Effects::default());
+    };
+    let kept = |views: &Views| {
+        let account = views.accounts.get(AccountId(1)).unwrap();
+        (account.closed.len(), account.fills.len(), account.open.len())
+    };
+    let before = kept(&views);
+    assert_eq!(before, (5, 8, 1));
+    pass(&mut views, 10 * RECENT_KEPT_US);
+    assert_eq!(kept(&views), before, "nothing is stored");
+    progress.advance(ShardId(2), u64::MAX);
+    pass(&mut views, 1);
+    assert_eq!(kept(&views), before, "another shard's rows are stored");
+    progress.advance(shard, stored);
+    pass(&mut views, 1);
+    assert_eq!(kept(&views), (0, 0, 1));
+    let account = views.accounts.get(AccountId(1)).unwrap();
+    let open = account.open.values().next().unwrap();
+    let found = account.order_by_client_id(BTC, &open.client_id);
+    assert_eq!(found, Some(open));
+    assert_eq!(account.by_client_id.len(), 1);
+    // the ledger's entry waits for its own shard
+    assert_eq!(account.incomes.len(), 1);
+}
+
+/// An order that has just been closed is there for its reply, even if it is stored at once.
+#[test]
+fn what_has_just_happened_stays_for_a_while() {
+    let mut toy = Toy::new();
+    toy.place(AccountId(1), BTC, Side::Buy, 1, 7, true);
+    toy.close(0, CloseReason::Canceled);
+    toy.place(AccountId(1), BTC, Side::Buy, 1, 7, true);
+    let progress = std::sync::Arc::new(Progress::default());
+    progress.advance(ShardId(1), u64::MAX);
+    let mut views = Views::default();
+    views.accounts.follow(progress);
+    for (shard, header, event) in &toy.said {
+        views.apply(*shard, header, event, &mut Effects::default());
+    }
+    assert_eq!(views.accounts.get(AccountId(1)).unwrap().closed.len(), 1);
 }
