@@ -10,7 +10,6 @@ use protocol::{
     limits::{BRACKETS_MAX, COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
     order::{SessionKind, SymbolState},
 };
-use zerocopy::IntoBytes;
 
 pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
 pub const START_US: u64 = 1_700_000_000_000_000;
@@ -44,8 +43,9 @@ pub struct Bench {
     pub sessions: [(u64, u64); 2],
     /// Messages of the other end of a link, by peer.
     pub links: [u64; 4],
-    /// The last order of symbols 1 and 2.
-    pub orders: [u64; 2],
+    /// The owners of symbols 1 and 2's orders, by id from 1.
+    pub owners: [Vec<AccountId>; 2],
+    pub trades: usize,
 }
 
 /// The last event of a frame.
@@ -66,7 +66,8 @@ impl Bench {
             log: Vec::new(),
             sessions: [(0, 0); 2],
             links: [0; 4],
-            orders: [0; 2],
+            owners: [Vec::new(), Vec::new()],
+            trades: 0,
         };
         bench.raw(&Command::Genesis(Genesis {
             cluster: 7,
@@ -156,8 +157,9 @@ impl Bench {
         let len = command.encode(&envelope, &mut payload);
         let events = self.apply_bytes(command.kind() as u16, &payload[..len]).events();
         for event in &events {
+            self.trades += usize::from(matches!(event, Event::Trade(_)));
             if let Event::OrderAccepted(order) = event {
-                self.orders[usize::from(order.symbol.0 - 1)] = order.order.0;
+                self.owners[usize::from(order.symbol.0 - 1)].push(order.account);
             }
         }
         events

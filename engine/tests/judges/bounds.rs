@@ -1,1 +1,112 @@
-//! (soon)
+//! One command's work is bounded, and what the bounds cut off is told.
+
+use protocol::{
+    Command, Event, Reject,
+    command::Place,
+    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX},
+    order::{CloseReason, OrderStatus, Side, TimeInForce},
+};
+
+use crate::{
+    bench::{Bench, outcome, spec},
+    trading::limit,
+    twin::Twin,
+};
+
+const MAKERS: u32 = 8;
+
+/// A book with more makers than one command may meet.
+fn deep() -> Bench {
+    let grants: Vec<_> = (1..=MAKERS + 1).map(|account| (account, 1 << 40)).collect();
+    let mut bench = Bench::trading(&grants);
+    for account in 1..=MAKERS {
+        for n in 0..OPEN_ORDERS_MAX {
+            let price = 95 + i64::from(n % 10);
+            bench.ok(&Command::Place(limit(account, Side::Sell, price, 1)));
+        }
+    }
+    bench
+}
+
+/// Sends to the bench and to a twin of it; both must say the same.
+fn same(bench: &mut Bench, command: &Command) -> Vec<Event> {
+    let mut twin = Twin::new();
+    for (header, payload) in &bench.log {
+        twin.apply(header, payload);
+    }
+    let said = bench.send(command);
+    let (header, payload) = bench.log.last().unwrap();
+    assert_eq!(said, twin.apply(header, payload));
+    assert!(said.len() <= EVENTS_PER_COMMAND_MAX);
+    said
+}
+
+#[test]
+fn an_account_has_a_bounded_number_of_open_orders() {
+    let mut bench = deep();
+    let order = limit(1, Side::Sell, 110, 1);
+    bench.refused(&Command::Place(order), Reject::TooManyOpenOrders);
+    let elsewhere = Place { symbol: protocol::SymbolId(2), ..order };
+    bench.ok(&Command::Place(Place { qty: 20, ..elsewhere }));
+}
+
+#[test]
+fn fills_are_bounded() {
+    let mut update = spec(1);
+    update.qty_max = 10_000;
+    let mut bench = deep();
+    bench.ok(&Command::ListSymbol(update));
+    let big = limit(MAKERS + 1, Side::Buy, 115, i64::from(FILLS_MAX) + 1);
+    let fok = Place { time_in_force: TimeInForce::Fok, ..big };
+    let mut rows = crate::bench::brackets(1);
+    rows.rows[2].cap = 1 << 50;
+    bench.ok(&Command::SetBrackets(rows));
+    bench.refused(&Command::Place(fok), Reject::WouldNotFill);
+    let events = same(&mut bench, &Command::Place(big));
+    let trades = events.iter().filter(|event| matches!(event, Event::Trade(_))).count();
+    assert_eq!(trades, FILLS_MAX as usize);
+    let closed = events.iter().find_map(|event| match event {
+        Event::OrderClosed(closed) => Some((closed.status, closed.reason, closed.cum_qty)),
+        _ => None,
+    });
+    let told = (OrderStatus::Canceled, CloseReason::FillsMax, i64::from(FILLS_MAX));
+    assert_eq!(closed, Some(told));
+    // what one command may fill at once, it fills
+    let rest = i64::from(MAKERS * OPEN_ORDERS_MAX - FILLS_MAX);
+    let events = same(&mut bench, &Command::Place(Place { qty: rest, ..fok }));
+    assert_eq!(outcome(&events).reject, Reject::None);
+}
+
+/// Every fill clips hundreds of reduce-only orders: the events run out before the fills do.
+#[test]
+fn events_are_bounded() {
+    let (makers, lots) = (45, 190);
+    let grants: Vec<_> = (1..=makers + 1).map(|account| (account, 1 << 40)).collect();
+    let mut bench = Bench::trading(&grants);
+    let mut rows = crate::bench::brackets(1);
+    rows.rows[2].cap = 1 << 50;
+    bench.ok(&Command::SetBrackets(rows));
+    for account in 1..=makers {
+        bench.ok(&Command::Place(limit(makers + 1, Side::Sell, 100, lots)));
+        bench.ok(&Command::Place(limit(account, Side::Buy, 100, lots)));
+        for n in 0..lots {
+            let price = 101 + n % 10;
+            let reduce = Place { reduce_only: true, ..limit(account, Side::Sell, price, 1) };
+            bench.ok(&Command::Place(reduce));
+        }
+    }
+    for account in 1..=makers {
+        bench.ok(&Command::Place(limit(account, Side::Sell, 99, lots)));
+    }
+    let mut update = spec(1);
+    update.qty_max = 10_000;
+    bench.ok(&Command::ListSymbol(update));
+    let big = limit(makers + 1, Side::Buy, 99, i64::from(makers) * lots);
+    let fok = Place { time_in_force: TimeInForce::Fok, ..big };
+    bench.refused(&Command::Place(fok), Reject::WouldNotFill);
+    let events = same(&mut bench, &Command::Place(big));
+    let cut = events.iter().any(|event| {
+        matches!(event, Event::OrderClosed(closed) if closed.reason == CloseReason::FillsMax)
+    });
+    assert!(cut && events.len() > EVENTS_PER_COMMAND_MAX / 2, "{} events", events.len());
+}

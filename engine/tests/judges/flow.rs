@@ -70,11 +70,11 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
         0..=44 => Command::Place(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
         45..=49 => Command::TestPlace(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
         50..=64 => {
-            let order = recent(bench, &mut draw, symbol);
+            let (order, account) = recent(bench, &mut draw, symbol, account);
             Command::Amend(Amend { order, ..amend(&mut draw, account, symbol_id, now_mark) })
         }
         65..=70 => {
-            let order = recent(bench, &mut draw, symbol);
+            let (order, account) = recent(bench, &mut draw, symbol, account);
             let client_id = client_id(draw.below(6));
             let (_pad, _pad2) = ([0; 2], [0; 4]);
             Command::Cancel(Cancel { account, symbol: symbol_id, _pad, order, client_id, _pad2 })
@@ -97,11 +97,11 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
                 SymbolState::Halted,
             ];
             // mostly back to trading
-            let state = states[usize::from(draw.below(12).saturating_sub(8))];
+            let state = states[usize::from(draw.below(36).saturating_sub(32))];
             Command::SetSymbolState(SetSymbolState { symbol: symbol_id, state, _pad: [0; 5] })
         }
         79..=87 => {
-            let ticks = match draw.below(8) {
+            let ticks = match draw.below(24) {
                 0 => now_mark * 13 / 10,
                 1 => now_mark * 7 / 10,
                 _ => now_mark + i64::from(draw.below(5)) - 2,
@@ -181,8 +181,8 @@ fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: 
     let flags = draw.below(4096);
     let side = if flags & 1 == 0 { Side::Buy } else { Side::Sell };
     let market = flags >> 1 & 7 == 0;
-    let reduce_only = flags >> 4 & 3 == 0;
-    let matched = flags >> 6 & 15 == 0 && !market;
+    let reduce_only = flags >> 4 & 7 == 0;
+    let matched = flags >> 7 & 15 == 0 && !market;
     let tifs = [
         TimeInForce::Gtc,
         TimeInForce::Gtc,
@@ -197,7 +197,7 @@ fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: 
         true => 0,
         false => mark + i64::from(draw.below(13)) - 6,
     };
-    let dates = [now + 600_000_010, now + 1_200_000_000, now + 10];
+    let dates = [now + 600_000_010, now + 600_000_011, now + 1_200_000_000, now + 10];
     let dated = time_in_force == TimeInForce::Gtd;
     Place {
         account,
@@ -216,7 +216,7 @@ fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: 
         price,
         qty: i64::from(draw.below(30)),
         good_till: if dated { draw.one_of(&dates) } else { 0 },
-        client_id: client_id(draw.below(8)),
+        client_id: client_id(draw.below(64).saturating_sub(56)),
         _pad2: [0; 4],
     }
 }
@@ -239,17 +239,20 @@ fn amend(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Am
     }
 }
 
-/// An order of late, or none, which means by client id.
-fn recent(bench: &Bench, draw: &mut Draw, symbol: u16) -> OrderId {
-    let last = bench.orders[usize::from(symbol) - 1];
-    match draw.below(16) {
-        0 => OrderId::NONE,
-        back => OrderId((last + 1).saturating_sub(back.into())),
+/// An order of late and mostly its owner; sometimes none, which means by client id.
+fn recent(bench: &Bench, draw: &mut Draw, symbol: u16, account: AccountId) -> (OrderId, AccountId) {
+    let owners = &bench.owners[usize::from(symbol) - 1];
+    let (back, of_another) = (usize::from(draw.below(12)), draw.below(16) == 0);
+    match owners.len().checked_sub(back) {
+        _ if back == 11 => (OrderId::NONE, account),
+        None => (OrderId::NONE, account),
+        Some(at) if back == 0 || of_another => (OrderId(at as u64), account),
+        Some(at) => (OrderId(at as u64 + 1), owners[at]),
     }
 }
 
 fn client_id(n: u16) -> ClientId {
-    Name::new(["", "", "a-1", "b_2", "c:3", "d/4", "e.5", "f 6"][usize::from(n)]).unwrap()
+    Name::new(["", "a-1", "b_2", "c:3", "d/4", "e.5", "F6", "g 7"][usize::from(n)]).unwrap()
 }
 
 fn link_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act {
