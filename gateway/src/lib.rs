@@ -13,6 +13,7 @@ pub mod feed;
 pub mod keys;
 pub mod limits;
 pub mod link;
+pub mod listener;
 pub mod rest;
 pub mod run;
 pub mod scribe;

@@ -5,7 +5,7 @@
 
 use std::{future::Future, io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
 use parking_lot::RwLock;
 use protocol::{Name, order::SessionKind};
 use tokio::{
@@ -25,6 +25,7 @@ use crate::{
     keys::Keys,
     limits::Limits,
     link::{self, Client, LinkError, client::Settings},
+    listener::{self, Bounded, Peer},
     rest,
     scribe::Scribe,
     store::{Directory, SealingKey, Store, StoreError},
@@ -36,6 +37,8 @@ use crate::{
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the last rows may take to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of operators at once.
+const OPERATORS_MAX: usize = 64;
 const DATABASE_FILE: &str = "gateway.sqlite";
 
 /// Why a gateway has ended, other than by a signal.
@@ -80,8 +83,8 @@ impl Error {
 
 /// Serves traders and operators until a signal ends it.
 pub async fn gateway(config: Config) -> Result<(), Error> {
-    let traders = listen(config.listen).await?;
-    let operators = listen(config.admin_listen).await?;
+    let traders = Bounded::new(listen(config.listen).await?, listener::allow_connections());
+    let operators = Bounded::new(listen(config.admin_listen).await?, OPERATORS_MAX);
     let data_dir = &config.data_dir;
     std::fs::create_dir_all(data_dir)
         .map_err(|source| Error::DataDir { path: data_dir.clone(), source })?;
@@ -186,8 +189,8 @@ fn told(tell: oneshot::Sender<LinkError>) -> impl FnOnce(LinkError) + Send {
 }
 
 async fn serve(
-    traders: TcpListener,
-    operators: TcpListener,
+    traders: Bounded,
+    operators: Bounded,
     app: Arc<App>,
     stopped: watch::Receiver<()>,
 ) -> io::Result<()> {
@@ -198,16 +201,11 @@ async fn serve(
 }
 
 fn serve_one(
-    listener: TcpListener,
+    listener: Bounded,
     router: Router,
     mut stopped: watch::Receiver<()>,
 ) -> JoinHandle<io::Result<()>> {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection ended as it began");
-        }
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let service = router.into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
         axum::serve(listener, service)
             .with_graceful_shutdown(async move {

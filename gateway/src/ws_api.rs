@@ -9,7 +9,7 @@ mod request;
 #[cfg(test)]
 mod ws_api_test;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -35,6 +35,7 @@ use self::{
 use crate::{
     app::App,
     limits::Shown,
+    listener::Peer,
     rest::{ORDER_COUNT_1M_HEADER, ORDER_COUNT_10S_HEADER, WEIGHT_HEADER, error::ApiError},
 };
 
@@ -67,7 +68,7 @@ pub fn routes(rest: Router, app: Arc<App>) -> Router {
 
 async fn open(
     upgrade: WebSocketUpgrade,
-    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    peer: Option<axum::Extension<ConnectInfo<Peer>>>,
     State(api): State<Api>,
 ) -> Response {
     let peer = peer.map(|axum::Extension(peer)| peer);
@@ -77,7 +78,7 @@ async fn open(
         .on_upgrade(move |socket| serve(socket, api, peer))
 }
 
-async fn serve(mut socket: WebSocket, api: Api, peer: Option<ConnectInfo<SocketAddr>>) {
+async fn serve(mut socket: WebSocket, api: Api, peer: Option<ConnectInfo<Peer>>) {
     let mut answers = FuturesUnordered::new();
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let lifetime = sleep(LIFETIME);
@@ -142,7 +143,7 @@ struct Used {
     count: u32,
 }
 
-async fn answer(api: Api, peer: Option<ConnectInfo<SocketAddr>>, text: Utf8Bytes) -> Utf8Bytes {
+async fn answer(api: Api, peer: Option<ConnectInfo<Peer>>, text: Utf8Bytes) -> Utf8Bytes {
     let null = RawValue::NULL;
     let request = Request::read(&text);
     let id = request.as_ref().ok().and_then(|request| request.id.as_deref()).unwrap_or(null);
@@ -179,7 +180,7 @@ struct Reply {
 /// Checks who asks and sends the request through the routes.
 async fn carry_out(
     api: &Api,
-    peer: Option<ConnectInfo<SocketAddr>>,
+    peer: Option<ConnectInfo<Peer>>,
     request: &Request<'_>,
 ) -> Result<Reply, ApiError> {
     let Endpoint { method, path, security } = endpoint(&request.method)?;

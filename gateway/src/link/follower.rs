@@ -23,6 +23,8 @@ pub struct Follower {
     epoch: u32,
     incarnation: u64,
     committed: Seq,
+    /// What was committed when the shard was met.
+    goal: Option<Seq>,
     moved: Duration,
     said: Option<Duration>,
     rewound: Option<Duration>,
@@ -54,6 +56,7 @@ impl Follower {
             epoch: 0,
             incarnation: 0,
             committed: 0,
+            goal: None,
             moved: Duration::ZERO,
             said: None,
             rewound: None,
@@ -70,6 +73,7 @@ impl Follower {
         self.said = None;
         self.gap = false;
         self.hear(committed);
+        self.goal.get_or_insert(committed);
     }
 
     /// Learns how far the shard is.
@@ -137,9 +141,11 @@ impl Follower {
         }
     }
 
-    /// Whether every event that the shard is known to have committed has come.
+    /// Whether everything has come that the shard had committed when it was met. What is committed
+    /// meanwhile does not count, or a busy shard would never be caught up with.
     pub fn caught_up(&self) -> bool {
-        self.said.is_some() && self.next.is_some_and(|next| next.seq > self.committed)
+        let goal = self.goal.filter(|_| self.said.is_some());
+        self.next.zip(goal).is_some_and(|(next, goal)| next.seq > goal)
     }
 
     pub fn next(&self) -> Option<Place> {
@@ -209,12 +215,13 @@ mod tests {
     fn takes_only_what_is_next_and_asks_for_what_is_missing() {
         let mut follower = Follower::new(SHARD, Some(1));
         let mut out = Vec::new();
-        follower.attach(1, 1, 0, at(0));
+        follower.attach(1, 1, 1, at(0));
         let start = Place { seq: 1, index: 0 };
         assert_eq!(follower.ask(at(0)), Some(Ask { from: start, rewind: false }));
         follower.asked(Ask { from: start, rewind: false }, at(0));
         assert_eq!(follower.ask(at(50)), None);
 
+        assert!(!follower.caught_up());
         let first = message(1, 1, &[(1, 0, state()), (1, 1, outcome())]);
         follower.take(&first, at(1), &mut out).unwrap();
         follower.take(&first, at(2), &mut out).unwrap();
@@ -238,7 +245,7 @@ mod tests {
         follower.attach(1, 1, 0, at(0));
         follower.asked(follower.ask(at(0)).unwrap(), at(0));
         follower.hear(1);
-        assert!(!follower.caught_up());
+        assert!(follower.caught_up());
         assert!(!follower.ask(at(120)).unwrap().rewind);
         assert!(follower.ask(at(300)).unwrap().rewind);
     }

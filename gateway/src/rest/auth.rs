@@ -3,7 +3,7 @@
 //! A signature is over the bytes as they came, query and body behind one another without its own
 //! pair, because clients encode in ways that decoding and encoding again would not reproduce.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::to_bytes,
@@ -13,6 +13,7 @@ use axum::{
 use hmac::{Hmac, KeyInit, Mac};
 use protocol::{AccountId, Micros};
 use sha2::Sha256;
+use tokio::time::timeout;
 
 use super::{
     error::ApiError,
@@ -28,6 +29,8 @@ pub const AHEAD_MS_MAX: i64 = 1_000;
 /// The longest key that is looked up.
 const KEY_CHARS_MAX: usize = 128;
 const KEY_HEADER: &str = "x-mbx-apikey";
+/// How long a body may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A call that anybody may make.
 pub struct Public {
@@ -170,7 +173,11 @@ impl Raw {
     async fn read(request: Request) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let query = parts.uri.query().unwrap_or("").as_bytes().to_vec();
-        let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+        let body = timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES_MAX)).await.map_err(|_| {
+            ApiError::new(-1007, "Timeout waiting for the request's body.")
+                .with_status(StatusCode::REQUEST_TIMEOUT)
+        })?;
+        let body = body.map_err(|_| {
             let text = format!("The request's body is longer than {BODY_BYTES_MAX} bytes.");
             ApiError::new(-1130, text).with_status(StatusCode::PAYLOAD_TOO_LARGE)
         })?;

@@ -16,7 +16,7 @@ pub mod reject;
 mod rest_test;
 pub mod weights;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -27,7 +27,7 @@ use axum::{
 };
 use error::ApiError;
 
-use crate::{app::App, clock::now_ms, ws_api};
+use crate::{app::App, clock::now_ms, listener::Peer, ws_api};
 
 /// How much of this minute's weight the caller has used.
 pub const WEIGHT_HEADER: &str = "x-mbx-used-weight-1m";
@@ -53,7 +53,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Weighs a request and lets it pass if there is something to answer it with.
 async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let caller = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
     let uri = request.uri();
     let weight = weights::weight(request.method().as_str(), uri.path(), uri.query());
     let used = match app.limits.weigh(caller, weight, now_ms()) {
