@@ -109,7 +109,7 @@ pub fn book_ticker(instrument: &Instrument, market: &SymbolMarket) -> BookTicker
     }
 }
 
-/// The last trade's price; zero before the first trade.
+/// The last trade's price and time; the mark's before the first trade, and 0 before the first mark.
 #[derive(Serialize)]
 pub struct Price {
     symbol: String,
@@ -118,10 +118,8 @@ pub struct Price {
 }
 
 pub fn price(instrument: &Instrument, market: &SymbolMarket) -> Price {
-    let last = market.tape.last();
-    Price {
-        symbol: instrument.name().to_owned(),
-        price: instrument.price(last.map_or(0, |trade| trade.price)),
-        time: last.map_or(0, |trade| millis(trade.ts)),
-    }
+    let last = market.tape.last().map(|trade| (trade.price, trade.ts));
+    let (price, ts) =
+        last.or_else(|| market.mark.as_ref().map(|mark| (mark.mark, mark.ts))).unwrap_or_default();
+    Price { symbol: instrument.name().to_owned(), price: instrument.price(price), time: millis(ts) }
 }
