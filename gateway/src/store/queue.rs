@@ -50,8 +50,13 @@ impl Queue {
         self.filled.notify_one();
     }
 
+    /// Rows that are not in the database yet.
+    pub fn rows(&self) -> usize {
+        self.rows.load(Ordering::Acquire)
+    }
+
     pub fn has_room(&self) -> bool {
-        self.rows.load(Ordering::Acquire) < QUEUE_ROWS_MAX
+        self.rows() < QUEUE_ROWS_MAX
     }
 
     pub fn close(&self) {
@@ -101,7 +106,7 @@ impl Queue {
     pub fn status(&self) -> StoreStatus {
         let state = self.state.lock();
         StoreStatus {
-            queued_rows: self.rows.load(Ordering::Acquire),
+            queued_rows: self.rows(),
             written_rows: state.written,
             has_room: self.has_room(),
             error: state.error.clone(),

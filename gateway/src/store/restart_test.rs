@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// A book's last change, its bids and its asks, as price and quantity.
+type Book = (u64, Vec<(i64, i64)>, Vec<(i64, i64)>);
+
 /// What there is of every account, in a form that can be compared.
 #[derive(Debug, PartialEq)]
 struct Shown {
@@ -28,7 +31,7 @@ struct Shown {
     cash: Vec<CashRow>,
     lent: Vec<(AccountId, ShardId, i64)>,
     wallets: Vec<i128>,
-    books: Vec<(u64, Vec<(i64, i64)>, Vec<(i64, i64)>)>,
+    books: Vec<Book>,
     candles: Vec<Option<crate::views::market::bars::TradeBar>>,
     interest: Vec<i64>,
 }
@@ -93,13 +96,16 @@ async fn live(path: &Path, said: &[Said], upto: usize, cleanly: bool) -> (Views,
     let task = store.start_writer(&points);
     for message in rest.chunks(37) {
         store.push(apply(&mut views, message));
+        if !cleanly {
+            tokio::time::sleep(std::time::Duration::from_millis(9)).await;
+        }
     }
     if cleanly {
         store.finish();
         task.await.unwrap().unwrap();
     } else {
-        // somewhere between queueing and writing
-        tokio::time::sleep(std::time::Duration::from_millis(upto as u64 % 23)).await;
+        // somewhere between queueing and writing, with some batches written and some not
+        tokio::time::sleep(std::time::Duration::from_millis(upto as u64 % 61)).await;
         task.abort();
         let _ = task.await;
     }

@@ -22,7 +22,7 @@ use crate::views::accounts::recent::Progress;
 /// Rows of one transaction; a frame more may go over it.
 const BATCH_ROWS_MAX: usize = 8_192;
 /// How long a batch waits for company, so that states that change often are written less often.
-const LINGER: Duration = Duration::from_millis(10);
+const LINGER: Duration = Duration::from_millis(50);
 /// How often resume points are moved when no frame has a row.
 const IDLE_EVERY: Duration = Duration::from_secs(1);
 /// Waits between tries while the database fails.
@@ -86,7 +86,7 @@ impl Writer {
         if self.queue.is_empty() && !self.queue.is_closed() {
             self.queue.wait().await;
         }
-        if !self.queue.is_closed() {
+        if self.queue.rows() < BATCH_ROWS_MAX && !self.queue.is_closed() {
             tokio::time::sleep(LINGER).await;
         }
         let mut rows = self.queue.take(BATCH_ROWS_MAX);
