@@ -100,11 +100,11 @@ mod tests {
                 }
                 let side = if *buy { Side::Buy } else { Side::Sell };
                 let update = at as u64 + 1;
-                let level =
-                    Level { symbol: SymbolId(1), side, _pad: [0; 5], price: *price, qty: *qty, update };
+                let (symbol, price, qty) = (SymbolId(1), *price, *qty);
+                let level = Level { symbol, side, _pad: [0; 5], price, qty, update };
                 book.apply(&level, update);
                 if let Some(chain) = &mut chain {
-                    chain.take(side, *price, *qty, update, update);
+                    chain.take(side, price, qty, update, update);
                     if *flush == 0 {
                         diffs.extend(chain.flush());
                     }
@@ -127,7 +127,8 @@ mod tests {
                 }
                 synced = true;
                 let rows = diff.bids.iter().map(|row| (Side::Buy, row));
-                for (side, (price, qty)) in rows.chain(diff.asks.iter().map(|row| (Side::Sell, row))) {
+                let asks = diff.asks.iter().map(|row| (Side::Sell, row));
+                for (side, (price, qty)) in rows.chain(asks) {
                     let level = Level {
                         symbol: SymbolId(1), side, _pad: [0; 5],
                         price: *price, qty: *qty, update: diff.last,

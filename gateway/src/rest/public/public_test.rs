@@ -24,30 +24,18 @@ fn some_trading() -> Vec<Ask> {
     asks
 }
 
-#[tokio::test]
-async fn answers_have_the_shapes_that_clients_read() {
-    let mut stage = Stage::open().await;
-    stage.play(&some_trading());
+/// Books, trades and candles: what is asked, and the shape of the answer.
+fn trading() -> Vec<(String, Value)> {
+    let symbol = "symbol=BTCUSDT";
     let candle = json!([[
         "int", "string", "string", "string", "string", "string", "int", "string", "int", "string",
         "string", "string"
     ]]);
     let trade = json!([{"id":"int","price":"string","qty":"string","quoteQty":"string",
         "time":"int","isBuyerMaker":"bool","isRPITrade":"bool"}]);
-    let price = json!({"symbol":"string","price":"string","time":"int"});
-    let book = json!({"symbol":"string","bidPrice":"string","bidQty":"string",
-        "askPrice":"string","askQty":"string","time":"int","lastUpdateId":"int"});
-    let premium = json!({"symbol":"string","markPrice":"string","indexPrice":"string",
-        "estimatedSettlePrice":"string","lastFundingRate":"string","interestRate":"string",
-        "nextFundingTime":"int","time":"int"});
-    let day = json!({"symbol":"string","priceChange":"string","priceChangePercent":"string",
-        "weightedAvgPrice":"string","lastPrice":"string","lastQty":"string","openPrice":"string",
-        "highPrice":"string","lowPrice":"string","volume":"string","quoteVolume":"string",
-        "openTime":"int","closeTime":"int","firstId":"int","lastId":"int","count":"int"});
     let depth = json!({"lastUpdateId":"int","E":"int","T":"int",
         "bids":[["string"]],"asks":[["string"]]});
-    let symbol = "symbol=BTCUSDT";
-    for (path, template) in [
+    vec![
         ("/fapi/v1/time".to_owned(), json!({"serverTime":"int"})),
         ("/sapi/v1/system/status".to_owned(), json!({"status":"int","msg":"string"})),
         (format!("/fapi/v1/depth?{symbol}&limit=1000"), depth.clone()),
@@ -72,6 +60,23 @@ async fn answers_have_the_shapes_that_clients_read() {
             candle.clone(),
         ),
         (format!("/fapi/v1/premiumIndexKlines?{symbol}&interval=1M&startTime=0"), candle),
+    ]
+}
+
+/// Prices, tickers and statistics.
+fn figures() -> Vec<(String, Value)> {
+    let symbol = "symbol=BTCUSDT";
+    let price = json!({"symbol":"string","price":"string","time":"int"});
+    let book = json!({"symbol":"string","bidPrice":"string","bidQty":"string",
+        "askPrice":"string","askQty":"string","time":"int","lastUpdateId":"int"});
+    let premium = json!({"symbol":"string","markPrice":"string","indexPrice":"string",
+        "estimatedSettlePrice":"string","lastFundingRate":"string","interestRate":"string",
+        "nextFundingTime":"int","time":"int"});
+    let day = json!({"symbol":"string","priceChange":"string","priceChangePercent":"string",
+        "weightedAvgPrice":"string","lastPrice":"string","lastQty":"string","openPrice":"string",
+        "highPrice":"string","lowPrice":"string","volume":"string","quoteVolume":"string",
+        "openTime":"int","closeTime":"int","firstId":"int","lastId":"int","count":"int"});
+    vec![
         (format!("/fapi/v1/premiumIndex?{symbol}"), premium.clone()),
         ("/fapi/v1/premiumIndex".to_owned(), json!([premium])),
         (format!("/fapi/v1/ticker/24hr?{symbol}"), day.clone()),
@@ -113,7 +118,14 @@ async fn answers_have_the_shapes_that_clients_read() {
                 "futuresPrice":"string","annualizedBasisRate":"string","basis":"string",
                 "pair":"string","timestamp":"int"}]),
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn answers_have_the_shapes_that_clients_read() {
+    let mut stage = Stage::open().await;
+    stage.play(&some_trading());
+    for (path, template) in trading().into_iter().chain(figures()) {
         let request = reqwest::Client::new().get(stage.url(&path)).header("X-MBX-APIKEY", KEY);
         let (status, body) = stage.send(request).await;
         assert_eq!(status, 200, "{path}: {body}");

@@ -191,7 +191,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_candle_holds_its_times(time in 0i64..4_133_404_800_000, at in 0usize..Interval::COUNT) {
+        fn a_candle_holds_its_times(
+            time in 0i64..4_133_404_800_000,
+            at in 0usize..Interval::COUNT,
+        ) {
             let interval = Interval::ALL[at];
             let open = interval.open_of(time);
             prop_assert!(open <= time && time <= interval.close_of(open));
