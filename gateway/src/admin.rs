@@ -4,6 +4,8 @@
 //! twice, and what changes money or access is written into the audit table.
 
 mod accounts;
+#[cfg(test)]
+mod admin_test;
 mod instruments;
 
 use std::sync::Arc;

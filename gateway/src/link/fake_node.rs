@@ -16,11 +16,11 @@ use std::{
 
 use protocol::{
     AccountId, Cash, Command, Event, EventBody, Name, OrderId, Reject, Seq, SessionId, ShardId,
+    command::Place,
     event::{
         CashChanged, EventHeader, LendSettled, LinkApplied, OrderAccepted, OrderClosed, Outcome,
         SessionOpened,
     },
-    command::Place,
     order::{CashReason, CloseReason, OrderStatus},
     wire::{self, EventsHeader, Follow, Hello, Message, MessageKind, NodeRole},
 };
@@ -52,6 +52,7 @@ pub struct Disk {
     open: BTreeMap<OrderId, Place>,
     sessions: HashMap<SessionId, u64>,
     granted: HashMap<AccountId, Cash>,
+    transfers: HashMap<AccountId, u64>,
     link_seq: u64,
 }
 
@@ -309,6 +310,25 @@ impl Node {
                     _pad: [0; 3],
                     granted,
                     link_seq: if granted > 0 { disk.link_seq } else { 0 },
+                });
+            }
+            Command::ListSymbol(spec) => frame.emit(spec),
+            Command::SetBrackets(brackets) => frame.emit(brackets),
+            Command::Deposit(deposit) => {
+                let last = disk.transfers.entry(deposit.account).or_default();
+                if deposit.transfer <= *last {
+                    outcome.reject = Reject::TransferDuplicate;
+                    return;
+                }
+                *last = deposit.transfer;
+                frame.emit(&CashChanged {
+                    account: deposit.account,
+                    reason: CashReason::Deposit,
+                    shard: ShardId::LEDGER,
+                    _pad: [0; 2],
+                    cash: deposit.amount,
+                    delta: deposit.amount,
+                    lent: 0,
                 });
             }
             other => panic!("nobody sends {other:?} here"),

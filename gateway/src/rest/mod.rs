@@ -13,7 +13,7 @@ pub mod params;
 pub mod public;
 pub mod reject;
 #[cfg(test)]
-mod rest_test;
+pub(crate) mod rest_test;
 pub mod weights;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::RwLock;
 use proptest::{
@@ -21,6 +22,7 @@ use tokio::{
 use transport::local::LocalNetwork;
 
 use crate::{
+    admin,
     app::App,
     clock::now_ms,
     config::Config,
@@ -31,6 +33,7 @@ use crate::{
         client::Settings,
         fake_node::{CHANNEL, CLUSTER, FakeNode, POOR_FROM, Weather, World},
     },
+    listener::{Bounded, Peer},
     rest,
     scribe::Scribe,
     store::{Directory, SealingKey, Store},
@@ -41,21 +44,23 @@ use crate::{
 const KEY: &str = "traderkeytraderkey";
 const POOR_KEY: &str = "poorkeypoorkeypoorkey";
 const SECRET: &str = "secretsecretsecret";
+pub(crate) const ADMIN_TOKEN: &str = "0123456789abcdef";
 const REPLY_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// A gateway on a port of its own, and shards that accept everything.
-struct Venue {
-    address: SocketAddr,
+/// A gateway on ports of its own, and shards that accept everything.
+pub(crate) struct Venue {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
     world: World,
-    shard: Option<FakeNode>,
+    pub shard: Option<FakeNode>,
     _ledger: FakeNode,
     link: Client,
-    runtime: Runtime,
+    pub runtime: Runtime,
     _dir: tempfile::TempDir,
 }
 
 impl Venue {
-    fn open() -> Self {
+    pub fn open() -> Self {
         let runtime = Runtime::new().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let world = World {
@@ -67,12 +72,18 @@ impl Venue {
         let (app, link) = runtime.block_on(app(dir.path(), &world));
         let ledger = FakeNode::start(&world, ShardId::LEDGER, 1, Arc::default());
         let shard = FakeNode::start(&world, ShardId(1), 1, Arc::default());
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let service = rest::router(app).into_make_service_with_connect_info::<SocketAddr>();
-        runtime.spawn(async move { axum::serve(listener, service).await });
-        let venue =
-            Self { address, world, shard: Some(shard), _ledger: ledger, link, runtime, _dir: dir };
+        let admin = serve(&runtime, admin::router(app.clone()));
+        let address = serve(&runtime, rest::router(app));
+        let venue = Self {
+            address,
+            admin,
+            world,
+            shard: Some(shard),
+            _ledger: ledger,
+            link,
+            runtime,
+            _dir: dir,
+        };
         while !venue.link.status().complete(2) {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -98,6 +109,15 @@ impl Venue {
     fn ask(&self, method: Method, path: &str, params: &str) -> (u16, Value) {
         self.send(self.request(method, path, &signed(&timed(params))))
     }
+}
+
+fn serve(runtime: &Runtime, router: Router) -> SocketAddr {
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let listener = Bounded::new(listener, 64);
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    runtime.spawn(async move { axum::serve(listener, service).await });
+    address
 }
 
 async fn app(dir: &std::path::Path, world: &World) -> (Arc<App>, Client) {
@@ -150,7 +170,7 @@ fn config(dir: &std::path::Path) -> Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir: dir.to_owned(),
-        admin_token: "0123456789abcdef".into(),
+        admin_token: ADMIN_TOKEN.into(),
         secret_key: "00".repeat(32),
         reply_timeout_ms: 1_000,
         limits: Allowances::default(),
@@ -158,7 +178,11 @@ fn config(dir: &std::path::Path) -> Config {
 }
 
 fn hmac(payload: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    hmac_with(SECRET, payload)
+}
+
+pub(crate) fn hmac_with(secret: &str, payload: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(payload.as_bytes());
     hex::encode(mac.finalize().into_bytes())
 }
