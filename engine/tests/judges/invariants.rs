@@ -1,6 +1,9 @@
 //! The invariants after every step of random flows.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
+use protocol::{Event, Reject, order::CloseReason};
 
 use crate::{
     auditor::Auditor,
@@ -39,15 +42,73 @@ proptest! {
     }
 }
 
+/// Steps that are the same in each run.
+fn fixed_steps(count: usize) -> Vec<Step> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 40) as u16
+    };
+    (0..count).map(|_| std::array::from_fn(|_| next())).collect()
+}
+
 #[test]
 fn flows_trade() {
-    let mut numbers = 1u64;
-    let mut next = || {
-        numbers = numbers.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (numbers >> 40) as u16
-    };
-    let steps: Vec<Step> = (0..4_000).map(|_| std::array::from_fn(|_| next())).collect();
     let grants = [(1, 900_000), (2, 800_000), (3, 700_000), (4, 60_000)];
-    let (held, trades) = audited(&mut Bench::trading(&grants), &steps).activity();
+    let bench = &mut Bench::trading(&grants);
+    let (held, trades) = audited(bench, &fixed_steps(4_000)).activity();
     assert!(held >= 2 && trades > 200, "{held} positions after {trades} trades");
+}
+
+/// The flows that twin and auditor judge meet the rules they are there for.
+#[test]
+fn flows_reach_the_rules() {
+    let grants = [(1, 900_000), (2, 800_000), (3, 700_000), (4, 60_000)];
+    let mut benches = [Bench::new(0), Bench::trading(&grants)];
+    let (mut rejects, mut reasons, mut clipped) = (HashSet::new(), HashSet::new(), 0);
+    let mut mark = [100; 2];
+    for step in fixed_steps(60_000) {
+        for (shard, bench) in benches.iter_mut().enumerate() {
+            let act = match shard {
+                0 => flow::ledger_act(bench, &step),
+                _ => flow::trading_act(bench, &step, &mut mark),
+            };
+            let (envelope, command) = act.parts();
+            let events = bench.apply(*envelope, command);
+            flow::counted(bench, &act, outcome(&events).reject);
+            rejects.insert(outcome(&events).reject);
+            for event in &events {
+                match event {
+                    Event::OrderClosed(closed) => _ = reasons.insert(closed.reason),
+                    Event::OrderAmended(amended) => clipped += u32::from(amended.clipped),
+                    _ => {}
+                }
+            }
+        }
+    }
+    // what no flow of well-formed commands on listed symbols brings about
+    let elsewhere = [
+        Reject::Malformed,
+        Reject::Unsupported,
+        Reject::ShardFull,
+        Reject::UnknownSymbol,
+        Reject::NoMarkPrice,
+        Reject::InvalidInstrument,
+        Reject::PriceTooLow,
+        Reject::PriceTooHigh,
+        Reject::PriceNotPositive,
+        Reject::QtyTooLow,
+        Reject::QtyTooHigh,
+        Reject::NotionalTooHigh,
+        Reject::TooManyOpenOrders,
+        Reject::InvalidCombination,
+        Reject::TooManyAmends,
+        Reject::LedgerBusy,
+    ];
+    let missing = |reject: &&Reject| !rejects.contains(reject) && !elsewhere.contains(reject);
+    assert_eq!(Reject::ALL.iter().find(missing), None);
+    let elsewhere = [CloseReason::Liquidation, CloseReason::FillsMax, CloseReason::Delisted];
+    let missing = |why: &&CloseReason| !reasons.contains(why) && !elsewhere.contains(why);
+    assert_eq!(CloseReason::ALL.iter().find(missing), None);
+    assert!(clipped > 0);
 }

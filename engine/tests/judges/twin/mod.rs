@@ -3,6 +3,7 @@
 //! It recounts every sum from the orders, finds makers by scanning, and foresees a match by
 //! playing it on a copy of everything. Slow, and plain enough to be read as the rules.
 
+mod checks;
 mod ledger;
 mod margin;
 mod market;

@@ -1,10 +1,10 @@
-//! Orders: checks in their order, matching by scanning, and all that follows.
+//! Orders: what is checked in which order, matching by scanning, and all that follows.
 
 use protocol::{
     AccountId, ClientId, Event, OrderId, Reject, SymbolId, TradeId,
     command::{Amend, Cancel, Place},
     event::{Fill, Level, OrderAccepted, OrderAmended, OrderClosed, Reserved, Trade},
-    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX, NOTIONAL_MAX, OPEN_ORDERS_MAX, POSITION_MAX},
+    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX},
     order::{
         CloseReason, OrderStatus, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
         SymbolState, TimeInForce,
@@ -13,15 +13,13 @@ use protocol::{
 
 use super::{
     Answer,
-    margin::{Hold, ONE, ceil_div, fee_of},
+    margin::{Hold, ceil_div, fee_of},
     no,
     shard::{Market, Order, Shard},
 };
 
 /// Events that must stay free for what follows a match.
 const RESERVE: usize = 1_216;
-const TEN_MINUTES_US: u64 = 600_000_000;
-const LAST_DATE_US: u64 = 253_402_300_799_000_000;
 
 /// Why a match ended early.
 #[derive(PartialEq)]
@@ -31,7 +29,7 @@ enum Early {
 }
 
 impl Market {
-    fn prices(&self, side: Side) -> Vec<i64> {
+    pub fn prices(&self, side: Side) -> Vec<i64> {
         let mut prices: Vec<i64> = self
             .orders
             .iter()
@@ -52,7 +50,7 @@ impl Market {
     }
 
     /// The first order that a taker of `side` meets within its limit, by its place.
-    fn meets(&self, side: Side, limit: i64) -> Option<usize> {
+    pub fn meets(&self, side: Side, limit: i64) -> Option<usize> {
         let best = *self.prices(side.opposite()).first()?;
         let within = match side {
             Side::Buy => best <= limit,
@@ -62,7 +60,7 @@ impl Market {
         if within { self.orders.iter().position(first) } else { None }
     }
 
-    fn best_bid(&self) -> i64 {
+    pub fn best_bid(&self) -> i64 {
         self.prices(Side::Buy).first().copied().unwrap_or(0)
     }
 
@@ -211,140 +209,6 @@ impl Shard {
         }
     }
 
-    fn check_form(&self, place: &Place) -> Result<(), (Reject, i64)> {
-        if place.position_side != PositionSide::Both {
-            return no(Reject::Unsupported);
-        }
-        let matched = place.price_match != PriceMatch::None;
-        let tif = place.time_in_force;
-        let nonsense = match place.order_type {
-            OrderType::Limit => matched && place.price != 0,
-            OrderType::Market => {
-                matched || place.price != 0 || (tif != TimeInForce::Gtc && tif != TimeInForce::Ioc)
-            }
-        };
-        if nonsense || (tif != TimeInForce::Gtd && place.good_till != 0) {
-            return no(Reject::InvalidCombination);
-        }
-        let dates = self.now + TEN_MINUTES_US + 1..LAST_DATE_US;
-        if tif == TimeInForce::Gtd && !dates.contains(&place.good_till) {
-            return no(Reject::GoodTillInvalid);
-        }
-        let alphabet = |b: &u8| b.is_ascii_alphanumeric() || b".:/_-".contains(b);
-        if !place.client_id.as_bytes().iter().all(alphabet) {
-            return no(Reject::ClientIdInvalid);
-        }
-        Ok(())
-    }
-
-    fn check_open(&self, symbol: u16, reduce_only: bool) -> Result<(), (Reject, i64)> {
-        let market = &self.markets[&symbol];
-        let open = match market.spec.state {
-            SymbolState::Trading => true,
-            SymbolState::ReduceOnly => reduce_only,
-            _ => false,
-        };
-        match (open && market.brackets.is_some(), market.mark) {
-            (false, _) => no(Reject::SymbolNotTrading),
-            (true, 0) => no(Reject::NoMarkPrice),
-            (true, _) => Ok(()),
-        }
-    }
-
-    fn check_qty(&self, symbol: u16, qty: i64, is_market: bool) -> Result<(), (Reject, i64)> {
-        let spec = &self.markets[&symbol].spec;
-        let most = if is_market { spec.market_qty_max } else { spec.qty_max };
-        match qty {
-            i64::MIN..=0 => no(Reject::QtyNotPositive),
-            _ if qty < spec.qty_min => no(Reject::QtyTooLow),
-            _ if qty > most => no(Reject::QtyTooHigh),
-            _ => Ok(()),
-        }
-    }
-
-    fn market_limit(&self, symbol: u16, side: Side) -> Result<i64, (Reject, i64)> {
-        let market = &self.markets[&symbol];
-        let (mark, bound) = (i128::from(market.mark), i128::from(market.spec.market_bound));
-        let limit = match side {
-            Side::Buy => mark * (ONE + bound) / ONE,
-            Side::Sell => ceil_div(mark * (ONE - bound), ONE),
-        };
-        let (low, high) = (market.spec.price_min, market.spec.price_max);
-        let limit = limit.clamp(low.into(), high.into()) as i64;
-        let somebody = !market.prices(side.opposite()).is_empty();
-        if somebody && market.meets(side, limit).is_none() {
-            return no(Reject::BeyondMarketBound);
-        }
-        Ok(limit)
-    }
-
-    fn limit(
-        &self,
-        symbol: u16,
-        side: Side,
-        price: i64,
-        by: PriceMatch,
-    ) -> Result<i64, (Reject, i64)> {
-        let market = &self.markets[&symbol];
-        let (theirs, own) = (market.prices(side.opposite()), market.prices(side));
-        let price = match by {
-            PriceMatch::None if price <= 0 => return no(Reject::PriceNotPositive),
-            PriceMatch::None => Some(price),
-            PriceMatch::Opponent => theirs.first().copied(),
-            PriceMatch::Opponent5 => theirs.get(4).copied(),
-            PriceMatch::Opponent10 => theirs.get(9).copied(),
-            PriceMatch::Opponent20 => theirs.get(19).copied(),
-            PriceMatch::Queue => own.first().copied(),
-            PriceMatch::Queue5 => own.get(4).copied(),
-            PriceMatch::Queue10 => own.get(9).copied(),
-            PriceMatch::Queue20 => own.get(19).copied(),
-        };
-        let Some(price) = price else { return no(Reject::NoDepth) };
-        let (spec, scaled, mark) = (&market.spec, i128::from(price) * ONE, i128::from(market.mark));
-        if price < spec.price_min {
-            return no(Reject::PriceTooLow);
-        }
-        if price > spec.price_max {
-            return no(Reject::PriceTooHigh);
-        }
-        if side == Side::Buy && scaled > mark * i128::from(spec.band_up) {
-            return no(Reject::PriceAboveBand);
-        }
-        if side == Side::Sell && scaled < mark * i128::from(spec.band_down) {
-            return no(Reject::PriceBelowBand);
-        }
-        Ok(price)
-    }
-
-    fn check_bounds(
-        &self,
-        account: u32,
-        symbol: u16,
-        limit: i64,
-        lots: i64,
-        reduce_only: bool,
-        amended: Option<&Order>,
-    ) -> Result<(), (Reject, i64)> {
-        let market = &self.markets[&symbol];
-        let mult = market.spec.mult;
-        let top = i128::from(NOTIONAL_MAX);
-        let dearest = i128::from(limit.max(market.mark).max(market.best_bid()));
-        let value = dearest * i128::from(lots) * i128::from(mult);
-        let sums = self.sums(account, symbol);
-        let gone = amended.filter(|order| !order.reduce);
-        let gone = gone.map_or([0; 4], |order| order.hold.sums(order.side, order.left(), mult));
-        let others = sums[0] + sums[1] - gone[0] - gone[1];
-        let longs: i128 = self.accounts.keys().map(|id| self.holding(*id, symbol).qty.max(0)).sum();
-        let resting: i64 = market.orders.iter().map(Order::left).sum();
-        let whole = value + amended.map_or(0, |order| order.quote);
-        let entry = self.holding(account, symbol).entry.abs();
-        let fits = whole <= top
-            && (reduce_only
-                || entry + others + value <= top
-                    && longs + i128::from(resting + lots) <= POSITION_MAX.into());
-        if fits { Ok(()) } else { no(Reject::NotionalTooHigh) }
-    }
-
     /// Plays an order that never rests on a copy; the worst price it gets, or its limit.
     fn foresee(&self, symbol: u16, order: &Order) -> Result<i64, (Reject, i64)> {
         let (mut copy, mut played) = (self.clone(), order.clone());
@@ -469,7 +333,7 @@ impl Shard {
             let market = &self.markets[&symbol];
             let own = |order: &&Order| order.account == account && order.reduce;
             let all: i64 = market.orders.iter().filter(own).map(Order::left).sum();
-            let far = |order: &Order| order.price * order.side.sign() * -1;
+            let far = |order: &Order| -(order.price * order.side.sign());
             let places = market.orders.iter().enumerate().filter(|(_, order)| own(order));
             let Some((place, order)) = places.max_by_key(|(place, order)| (far(order), *place))
             else {
