@@ -184,7 +184,7 @@ mod tests {
         let cases = [
             ("chanel = \"x\"", "chanel"),
             ("input_slots = 1000", "input_slots"),
-            ("output_slots = 4096", "output_slots"),
+            ("output_slots = 8192", "output_slots"),
             ("layout = \"wide\"", "wide"),
             ("cores = [1]", "spread"),
             ("segment_bytes = -1", "segment_bytes"),

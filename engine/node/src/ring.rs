@@ -53,16 +53,19 @@ impl InputSlot {
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
 pub struct OutputSlot {
-    pub header: EventHeader,
-    body: [u8; EVENT_BYTES_MAX],
     pub epoch: u32,
     /// 1 on the last event of its frame.
     last: u32,
+    // What is short stands in front, so that a short event touches few cache lines.
+    pub header: EventHeader,
+    body: [u8; EVENT_BYTES_MAX],
 }
+
+const EVENT_AT: usize = std::mem::offset_of!(OutputSlot, header);
 
 impl OutputSlot {
     fn empty() -> Self {
-        Self { header: EventHeader::default(), body: [0; EVENT_BYTES_MAX], epoch: 0, last: 0 }
+        Self { epoch: 0, last: 0, header: EventHeader::default(), body: [0; EVENT_BYTES_MAX] }
     }
 
     /// Writes an event; `header.len` is the body's length.
@@ -83,7 +86,8 @@ impl OutputSlot {
     /// Header and body.
     #[inline]
     pub fn event(&self) -> &[u8] {
-        &self.as_bytes()[..EVENT_HEADER_BYTES + usize::from(self.header.len)]
+        let len = EVENT_HEADER_BYTES + usize::from(self.header.len);
+        &self.as_bytes()[EVENT_AT..EVENT_AT + len]
     }
 }
 
@@ -107,7 +111,8 @@ const SUBMIT_BYTES_MIN: usize =
 /// Commands that one message may bring; the input ring must have so many free before a poll.
 pub const COMMANDS_PER_MESSAGE_MAX: usize = MESSAGE_BYTES_MAX / SUBMIT_BYTES_MIN;
 pub const INPUT_SLOTS_MIN: usize = (2 * COMMANDS_PER_MESSAGE_MAX).next_power_of_two();
-pub const OUTPUT_SLOTS_MIN: usize = EVENTS_PER_COMMAND_MAX;
+/// Twice, so that a frame's events may still be leaving while the next frame is applied.
+pub const OUTPUT_SLOTS_MIN: usize = 2 * EVENTS_PER_COMMAND_MAX;
 
 const _: () = assert!(OUTPUT_SLOTS_MIN.is_power_of_two());
 const _: () = assert!(INPUT_SLOTS_DEFAULT >= INPUT_SLOTS_MIN && INPUT_SLOTS_DEFAULT <= SLOTS_MAX);

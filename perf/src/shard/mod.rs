@@ -28,11 +28,13 @@ use crate::{
 mod disk;
 mod idle_mind;
 mod load;
+mod proof;
 mod report;
 mod script;
 
 use idle_mind::IdleMind;
 use load::{Figures, LATENCY_MAX_NS, Load, Offer, Run, Watch};
+use proof::Deeds;
 use report::{Report, RunReport};
 use script::{ClientIds, SHARD, SHARDS, Script};
 
@@ -86,12 +88,15 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
         client_ids: if args.client_ids { ClientIds::Each } else { ClientIds::None },
     };
     let sync = disk::sync_latency(&args.dir)?;
-    let full = bench.measure(Offer::Unlimited, args.commands, || Engine::new(CAPACITY))?;
-    let baseline = bench.measure(Offer::Unlimited, args.commands, IdleMind::default)?;
+    let engine = || Engine::new(CAPACITY);
+    let (full, deeds) = bench.measure(Offer::Unlimited, args.commands, engine)?;
+    deeds.check()?;
+    let (baseline, _) = bench.measure(Offer::Unlimited, args.commands, IdleMind::default)?;
     let mut rated = Vec::new();
     for rate in rates {
-        let engine = || Engine::new(CAPACITY);
-        rated.push(bench.measure(Offer::Rate(*rate), of_rate(*rate), engine)?);
+        let (run, deeds) = bench.measure(Offer::Rate(*rate), of_rate(*rate), engine)?;
+        deeds.check()?;
+        rated.push(run);
     }
     let report = Report {
         machine: Machine::this(),
@@ -100,6 +105,7 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
         client_ids: args.client_ids,
         fdatasync_us_p50: sync.us_p50,
         fdatasync_us_p99: sync.us_p99,
+        deeds,
         full,
         baseline,
         rated,
@@ -122,7 +128,7 @@ impl Bench {
         offer: Offer,
         measured: u64,
         mind: impl Fn() -> M,
-    ) -> Result<RunReport, PerfError> {
+    ) -> Result<(RunReport, Deeds), PerfError> {
         let temp = tempfile::tempdir_in(&self.dir)?;
         let Dirs { journal, events } = Dirs::under(temp.path());
         std::fs::create_dir(journal)?;
@@ -135,7 +141,8 @@ impl Bench {
         if replayed.regenerated > 0 {
             return Err(PerfError::Shard(format!("{} outputs are missing", replayed.regenerated)));
         }
-        Ok(RunReport::new(offer, measured, &figures, replay_ns))
+        let report = RunReport::new(offer, measured, &figures, replay_ns);
+        Ok((report, Deeds::read(&Dirs::under(temp.path()).events)?))
     }
 
     fn serve<M: Mind>(

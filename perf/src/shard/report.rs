@@ -4,7 +4,10 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::load::{Figures, Offer};
+use super::{
+    load::{Figures, Offer},
+    proof::Deeds,
+};
 use crate::{error::PerfError, machine::Machine};
 
 #[derive(Debug, Serialize)]
@@ -16,6 +19,8 @@ pub struct Report {
     /// Of 128 KiB each, alone on the same disk, before the runs.
     pub fdatasync_us_p50: u64,
     pub fdatasync_us_p99: u64,
+    /// Of the run at full speed.
+    pub deeds: Deeds,
     /// As fast as commands are taken; its latencies are those of a full ring.
     pub full: RunReport,
     /// The same with a mind that decides nothing.
@@ -73,6 +78,12 @@ impl Report {
         writeln!(out, "durability {}, segments {} MiB", self.durability, self.segment_mib)?;
         let (p50, p99) = (self.fdatasync_us_p50, self.fdatasync_us_p99);
         writeln!(out, "fdatasync of 128 KiB alone: p50 {p50} us, p99 {p99} us")?;
+        let Deeds { events, accepted, trades, unchanged, refused, .. } = self.deeds;
+        writeln!(
+            out,
+            "at full speed: {events} events, {accepted} orders, {trades} trades, \
+             {unchanged} moves of no distance, {refused} refused"
+        )?;
         writeln!(
             out,
             "{:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>8} {:>10}",
