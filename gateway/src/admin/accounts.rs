@@ -50,7 +50,9 @@ pub(super) async fn post_account(
     let account = match directory.account(&wanted.name).await.map_err(store_error)? {
         Some(account) => account,
         None => {
-            directory.create_account(ACTOR, &wanted.name, now_ms()).await.map_err(store_error)?
+            let known = admin.app.views.read().accounts.ids().max().unwrap_or(AccountId::NONE);
+            let made = directory.create_account_above(ACTOR, &wanted.name, known, now_ms()).await;
+            made.map_err(store_error)?
         }
     };
     let key = key_for(&admin, account, &wanted).await?;

@@ -103,6 +103,11 @@ fn an_account_has_a_key_that_works_and_its_deposit_once() {
     let status = venue.runtime.block_on(async { request.send().await.unwrap().status() });
     assert_eq!(status.as_u16(), 200);
 
+    // what the shards hold for an account that the database does not know stays apart
+    venue.know_account(41);
+    let (_, carol) = post(&venue, "/admin/accounts", &json!({ "name": "carol" }));
+    assert_eq!(carol["account"], 42);
+
     let own = json!({ "name": "bob", "api_key": "bobsownkey", "secret": "bobsownsecret" });
     assert_eq!(post(&venue, "/admin/accounts", &own).0, 200);
     assert_eq!(post(&venue, "/admin/accounts", &own).0, 200);

@@ -36,7 +36,7 @@ use crate::{
     listener::{Bounded, Peer},
     rest,
     scribe::Scribe,
-    store::{Directory, SealingKey, Store},
+    store::{Directory, SealingKey, Store, row::CashRow},
     stream::Hub,
     views::{Views, accounts::sample, instruments::Instrument},
 };
@@ -55,6 +55,7 @@ pub(crate) struct Venue {
     pub shard: Option<FakeNode>,
     _ledger: FakeNode,
     link: Client,
+    app: Arc<App>,
     pub runtime: Runtime,
     _dir: tempfile::TempDir,
 }
@@ -73,7 +74,7 @@ impl Venue {
         let ledger = FakeNode::start(&world, ShardId::LEDGER, 1, Arc::default());
         let shard = FakeNode::start(&world, ShardId(1), 1, Arc::default());
         let admin = serve(&runtime, admin::router(app.clone()));
-        let address = serve(&runtime, rest::router(app));
+        let address = serve(&runtime, rest::router(app.clone()));
         let venue = Self {
             address,
             admin,
@@ -81,6 +82,7 @@ impl Venue {
             shard: Some(shard),
             _ledger: ledger,
             link,
+            app,
             runtime,
             _dir: dir,
         };
@@ -88,6 +90,18 @@ impl Venue {
             std::thread::sleep(Duration::from_millis(5));
         }
         venue
+    }
+
+    /// As if the shards had spoken of an account.
+    pub fn know_account(&self, account: u32) {
+        let row = CashRow {
+            account: AccountId(account),
+            shard: ShardId::LEDGER,
+            cash: 1,
+            received: 0,
+            updated: 0,
+        };
+        self.app.views.write().accounts.restore_cash(row);
     }
 
     fn request(&self, method: Method, path: &str, query: &str) -> RequestBuilder {
@@ -229,7 +243,8 @@ fn each_client_sends_an_order_in_its_own_way() {
     assert_eq!(post(&format!("{query}&signature={}", signature.to_uppercase()), &body, form), 6);
     // names and words in any case, unknown parameters, and a name twice: the query's counts
     let odd = timed(
-        "SYMBOL=btcusdt&Side=buy&type=limit&timeinforce=gtc&quantity=0.010&price=60000.0&useV2=true",
+        "SYMBOL=btcusdt&Side=buy&type=limit&timeinforce=gtc&quantity=0.010&price=60000.0\
+         &useV2=true",
     );
     let signature = hmac(&format!("{odd}price=1"));
     assert_eq!(post(&format!("{odd}&signature={signature}"), "price=1", form), 7);
@@ -253,7 +268,9 @@ fn each_client_sends_an_order_in_its_own_way() {
 #[test]
 fn batches_are_answered_row_by_row() {
     let venue = Venue::open();
-    let good = r#"{"symbol":"BTCUSDT","side":"BUY","type":"LIMIT","timeInForce":"GTC","quantity":"0.010","price":60000.0}"#;
+    let good = r#"{"symbol":"BTCUSDT","side":"BUY","type":"LIMIT","timeInForce":"GTC",
+        "quantity":"0.010","price":60000.0}"#;
+    let good = good.split_whitespace().collect::<String>();
     let batch = format!(r#"[{good},{{"symbol":"NONE"}},{good}]"#);
     let encoded: String = batch.bytes().map(|byte| format!("%{byte:02X}")).collect();
     for text in [&batch, &encoded] {

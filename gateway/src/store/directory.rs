@@ -71,6 +71,18 @@ impl Directory {
         name: &str,
         now_ms: u64,
     ) -> Result<AccountId, StoreError> {
+        self.create_account_above(actor, name, AccountId::NONE, now_ms).await
+    }
+
+    /// The same, with an id above one that the shards know: where a database was lost, a new
+    /// account must not find an old one's money.
+    pub async fn create_account_above(
+        &self,
+        actor: &str,
+        name: &str,
+        known: AccountId,
+        now_ms: u64,
+    ) -> Result<AccountId, StoreError> {
         let chars = name.chars().count();
         if chars == 0 || chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {
             return Err(StoreError::AccountName(name.chars().take(NAME_CHARS_MAX).collect()));
@@ -86,7 +98,7 @@ impl Directory {
         let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(account), 0) FROM accounts")
             .fetch_one(&mut *transaction)
             .await?;
-        let account = u32::try_from(last + 1)
+        let account = u32::try_from(last.max(known.0.into()) + 1)
             .ok()
             .filter(|id| *id as usize <= ACCOUNTS_MAX)
             .map(AccountId)
