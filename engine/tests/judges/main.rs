@@ -9,6 +9,7 @@ mod bench;
 mod bounds;
 mod determinism;
 mod differential;
+mod edges;
 mod flow;
 mod garbage;
 mod invariants;
