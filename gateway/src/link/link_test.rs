@@ -154,7 +154,7 @@ fn numbered(count: u32) -> Vec<String> {
 
 #[test]
 fn in_a_storm_each_command_is_applied_once_and_in_order() {
-    let count = if std::env::var_os("EXCHANGE_FULL").is_some() { 20_000 } else { 200 };
+    let count = if std::env::var_os("EXCHANGE_FULL").is_some() { 5_000 } else { 200 };
     let setup = setup(STORM, 7, Duration::from_secs(60));
     let orders = setup.client.orders();
     let wanted = numbered(count);
