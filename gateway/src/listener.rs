@@ -32,10 +32,9 @@ const CONNECTIONS_MIN: usize = 64;
 /// Asks for as many open files as the process may have; returns how many connections that allows.
 pub fn allow_connections() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(
-        Resource::Nofile,
-        Rlimit { current: limit.maximum, maximum: limit.maximum },
-    ) {
+    if let Err(error) =
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
