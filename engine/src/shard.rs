@@ -99,7 +99,12 @@ impl Shard {
             Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
                 Err(Reject::WrongShard.into())
             }
-            Command::Open(_) | Command::Genesis(_) => Err(Reject::Unsupported.into()),
+            Command::PlaceAlgo(_)
+            | Command::CancelAlgo(_)
+            | Command::CancelAllAlgos(_)
+            | Command::Countdown(_)
+            | Command::Open(_)
+            | Command::Genesis(_) => Err(Reject::Unsupported.into()),
         }
     }
 

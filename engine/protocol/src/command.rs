@@ -6,15 +6,15 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    AccountId, Cash, ClientId, DecodeError, Lots, Micros, OrderId, Rate, SessionId, ShardId,
-    SymbolId, Ticks,
+    AccountId, AlgoId, Cash, ClientId, DecodeError, Lots, Micros, OrderId, Rate, SessionId,
+    ShardId, SymbolId, Ticks,
     ids::Name,
     instrument::{Brackets, SymbolSpec},
     layout::{layout, read},
     limits::{COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
     order::{
-        OrderType, PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side, SymbolState,
-        TimeInForce,
+        AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side,
+        SymbolState, TimeInForce, WorkingType,
     },
 };
 
@@ -95,6 +95,13 @@ bodies! {
     CancelAll(CancelAll) = 13,
     /// Checks a Place as if it came now, and changes nothing.
     TestPlace(Place) = 14,
+    /// A conditional order.
+    PlaceAlgo(PlaceAlgo) = 15,
+    CancelAlgo(CancelAlgo) = 16,
+    /// Every conditional order of an account on one symbol that waits.
+    CancelAllAlgos(CancelAll) = 17,
+    /// Cancels every open order of an account on a symbol unless it is said again in time.
+    Countdown(Countdown) = 18,
     SetLeverage(SetLeverage) = 20,
     ListSymbol(SymbolSpec) = 30,
     SetBrackets(Brackets) = 31,
@@ -195,6 +202,50 @@ Cancel {
     _pad2: [u8; 4],
 });
 layout!(CancelAll { account: AccountId, symbol: SymbolId, _pad: [u8; 2] });
+layout!(
+/// A conditional order: what becomes an order once its condition holds.
+PlaceAlgo {
+    account: AccountId,
+    symbol: SymbolId,
+    side: Side,
+    algo_type: AlgoType,
+    time_in_force: TimeInForce,
+    self_trade: SelfTradePrevention,
+    price_match: PriceMatch,
+    position_side: PositionSide,
+    working_type: WorkingType,
+    reduce_only: bool,
+    /// Closes what is there when it fires; then `qty` is 0.
+    close_position: bool,
+    /// Does not fire while last price and mark are too far apart.
+    price_protect: bool,
+    /// 0 for the market types or with a price match.
+    price: Ticks,
+    qty: Lots,
+    /// 0 for a trailing stop.
+    trigger_price: Ticks,
+    /// Of a trailing stop, 0: at once.
+    activate_price: Ticks,
+    /// Of a trailing stop.
+    callback: Rate,
+    /// For GTD; else 0.
+    good_till: Micros,
+    client_id: ClientId,
+    _pad: [u8; 4],
+});
+layout!(
+/// Ends a conditional order that waits; `algo` 0 means: by `client_id`.
+CancelAlgo {
+    account: AccountId,
+    symbol: SymbolId,
+    _pad: [u8; 2],
+    algo: AlgoId,
+    client_id: ClientId,
+    _pad2: [u8; 4],
+});
+layout!(
+/// `after` is counted from when the command is applied; 0 ends the countdown.
+Countdown { account: AccountId, symbol: SymbolId, _pad: [u8; 2], after: Micros });
 layout!(SetLeverage { account: AccountId, symbol: SymbolId, leverage: u8, _pad: u8 });
 layout!(
 /// Rates of one account on one symbol of the shard.

@@ -6,15 +6,16 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    AccountId, Cash, ClientId, DecodeError, Lots, Micros, OrderId, Rate, Reject, Seq, SessionId,
-    ShardId, SymbolId, Ticks, TradeId,
+    AccountId, AlgoId, Cash, ClientId, DecodeError, Lots, Micros, OrderId, Rate, Reject, Seq,
+    SessionId, ShardId, SymbolId, Ticks, TradeId,
+    command::PlaceAlgo,
     ids::Name,
     instrument::{Brackets, SymbolSpec},
     layout::{layout, read},
     limits::EVENT_BYTES_MAX,
     order::{
-        CashReason, CloseReason, MarginMode, OrderStatus, OrderType, PositionSide, PriceMatch,
-        SelfTradePrevention, SessionKind, Side, SymbolState, TimeInForce,
+        AlgoStatus, CashReason, CloseReason, MarginMode, OrderStatus, OrderType, PositionSide,
+        PriceMatch, SelfTradePrevention, SessionKind, Side, SymbolState, TimeInForce,
     },
 };
 
@@ -100,6 +101,9 @@ events! {
     Level(Level) = 14,
     /// What an account's open orders on a symbol hold back, as it is now.
     Reserved(Reserved) = 15,
+    AlgoAccepted(AlgoAccepted) = 16,
+    AlgoChanged(AlgoChanged) = 17,
+    CountdownSet(CountdownSet) = 18,
     SettingsChanged(SettingsChanged) = 20,
     FeesChanged(FeesChanged) = 21,
     SymbolListed(SymbolSpec) = 30,
@@ -258,6 +262,26 @@ Reserved {
     loss: Cash,
     fee: Cash,
 });
+layout!(
+/// A new conditional order.
+AlgoAccepted { algo: AlgoId, terms: PlaceAlgo });
+layout!(AlgoChanged {
+    algo: AlgoId,
+    account: AccountId,
+    symbol: SymbolId,
+    side: Side,
+    status: AlgoStatus,
+    /// The order it became; 0 before that.
+    order: OrderId,
+    /// With [`AlgoStatus::Rejected`]: why.
+    reject: Reject,
+    /// A trailing stop has met its activation price.
+    activated: bool,
+    _pad: [u8; 5],
+});
+layout!(
+/// When the account's orders on the symbol will be cancelled; 0: never.
+CountdownSet { account: AccountId, symbol: SymbolId, _pad: [u8; 2], at: Micros });
 layout!(SettingsChanged {
     account: AccountId,
     symbol: SymbolId,

@@ -33,10 +33,27 @@ id!(/// A symbol, dense from 1 over all shards; 0 is none.
     SymbolId(u16));
 id!(/// An order, counted per symbol from 1.
     OrderId(u64));
+id!(/// A conditional order: a count per symbol above [`ALGO_SYMBOL_BITS`] bits of symbol, so that the id
+    /// alone says where the order is.
+    AlgoId(u64));
 id!(/// A trade, counted per symbol from 1.
     TradeId(u64));
 id!(/// A command session: the seq of the frame that opened it. 0: a frame of the cluster itself.
     SessionId(u64));
+
+/// Low bits of an [`AlgoId`] that hold the symbol.
+pub const ALGO_SYMBOL_BITS: u32 = 16;
+
+impl AlgoId {
+    /// The `count`th of a symbol, from 1.
+    pub const fn new(symbol: SymbolId, count: u64) -> Self {
+        Self((count << ALGO_SYMBOL_BITS) | symbol.0 as u64)
+    }
+
+    pub const fn symbol(self) -> SymbolId {
+        SymbolId(self.0 as u16)
+    }
+}
 
 /// A shard of the cluster. 0 is the ledger, trading shards count from 1.
 #[derive(

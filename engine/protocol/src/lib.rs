@@ -24,7 +24,7 @@ pub mod wire;
 pub use command::{Command, CommandKind, Envelope};
 pub use event::{Event, EventBody, EventKind};
 pub use frame::FrameHeader;
-pub use ids::{AccountId, ClientId, Name, OrderId, SessionId, ShardId, SymbolId, TradeId};
+pub use ids::{AccountId, AlgoId, ClientId, Name, OrderId, SessionId, ShardId, SymbolId, TradeId};
 pub use reject::Reject;
 
 /// A price in ticks of its symbol.

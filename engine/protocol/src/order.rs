@@ -94,3 +94,23 @@ CashReason {
 });
 word!(/// Who speaks in a session.
 SessionKind { Gateway = 0, Feed = 1, Operator = 2, Kafka = 3 });
+word!(/// What a conditional order becomes, and by which condition.
+AlgoType { Stop = 0, StopMarket = 1, TakeProfit = 2, TakeProfitMarket = 3, TrailingStopMarket = 4 });
+word!(/// Which price a condition looks at.
+WorkingType { Contract = 0, Mark = 1 });
+word!(AlgoStatus {
+    /// Waits for its condition.
+    New = 0,
+    /// Its condition held; its order waits for margin.
+    Triggering = 1,
+    /// Its order has been placed.
+    Triggered = 2,
+    /// Its order has ended.
+    Finished = 3,
+    /// Its owner asked.
+    Canceled = 4,
+    /// Its condition held, and its order was refused.
+    Rejected = 5,
+    /// It lost its purpose: its position is gone, or its partner fired.
+    Expired = 6,
+});

@@ -88,6 +88,15 @@ rejects! {
     /// A GTD date too early or too late.
     GoodTillInvalid = 53,
     TooManyAmends = 54,
+    /// A condition that holds already.
+    WouldTrigger = 55,
+    /// A conditional order that does not wait, or not this account's.
+    UnknownAlgo = 56,
+    TooManyAlgos = 57,
+    /// A callback rate or an activation price that makes no sense.
+    TrailInvalid = 58,
+    /// A waiting conditional order of the account closes this position on this side already.
+    ClosePositionDuplicate = 59,
 
     // of margin
     /// The shard lacks `amount` of collateral; the ledger may have it.

@@ -27,7 +27,10 @@ impl Lane {
             Command::Place(body) | Command::TestPlace(body) => (body.account, body.symbol),
             Command::Amend(body) => (body.account, body.symbol),
             Command::Cancel(body) => (body.account, body.symbol),
-            Command::CancelAll(body) => (body.account, body.symbol),
+            Command::CancelAll(body) | Command::CancelAllAlgos(body) => (body.account, body.symbol),
+            Command::PlaceAlgo(body) => (body.account, body.symbol),
+            Command::CancelAlgo(body) => (body.account, body.symbol),
+            Command::Countdown(body) => (body.account, body.symbol),
             Command::SetLeverage(body) => (body.account, body.symbol),
             Command::Open(_)
             | Command::Tick(_)

@@ -87,6 +87,19 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
              and smaller than 253402300799000.",
         ),
         R::TooManyAmends => ApiError::new(-5026, "Exceed maximum modify order limit."),
+        R::WouldTrigger => ApiError::new(-2021, "Order would immediately trigger."),
+        R::UnknownAlgo => match asked {
+            Asked::Cancel => ApiError::unknown_order(),
+            Asked::Place { .. } | Asked::Amend { .. } | Asked::Leverage(_) | Asked::Admin => {
+                ApiError::no_such_order()
+            }
+        },
+        R::TooManyAlgos => ApiError::new(-4045, "Reach max stop order limit."),
+        R::TrailInvalid => ApiError::invalid("callbackRate"),
+        R::ClosePositionDuplicate => ApiError::new(
+            -4130,
+            "An open stop or take profit order with closePosition in the direction is existing.",
+        ),
         R::NeedMargin | R::InsufficientMargin => ApiError::new(-2019, "Margin is insufficient."),
         R::PositionLimit => {
             ApiError::new(-2027, "Exceeded the maximum allowable position at current leverage.")

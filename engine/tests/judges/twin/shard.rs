@@ -140,6 +140,10 @@ impl Shard {
             Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
                 return no(Reject::WrongShard);
             }
+            Command::PlaceAlgo(_)
+            | Command::CancelAlgo(_)
+            | Command::CancelAllAlgos(_)
+            | Command::Countdown(_) => return no(Reject::Unsupported),
             Command::Open(_) | Command::Genesis(_) => unreachable!("handled before"),
         };
         if account.0 == 0 || account.0 as usize > ACCOUNTS_MAX {

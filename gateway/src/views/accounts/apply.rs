@@ -60,6 +60,7 @@ impl Step<'_> {
             Event::Mark(mark) => self.accounts.take_mark(mark),
             Event::CashChanged(cash) => self.cash(cash),
             Event::Outcome(_) => self.end_command(),
+            Event::AlgoAccepted(_) | Event::AlgoChanged(_) | Event::CountdownSet(_) => {}
             Event::SessionOpened(_)
             | Event::Level(_)
             | Event::SymbolListed(_)
