@@ -117,6 +117,9 @@ impl Auditor {
             Event::Trade(trade) => self.hear_trade(trade),
             Event::OrderAmended(amended) => self.hear_amended(amended),
             Event::OrderClosed(closed) => self.hear_closed(closed),
+            Event::AlgoAccepted(_) | Event::AlgoChanged(_) | Event::CountdownSet(_) => {
+                unreachable!("conditional orders are refused")
+            }
             Event::Level(level) => {
                 let symbol = self.symbols.get_mut(&level.symbol.0).unwrap();
                 symbol.updates += 1;
