@@ -143,7 +143,8 @@ layout!(Outcome {
     /// Who asked; 0 for frames of the cluster itself.
     session: SessionId,
     number: u64,
-    /// The order it was about, if there is one: the new order's id after a Place.
+    /// The order it was about, if there is one: the new order's id after a Place; after a
+    /// PlaceAlgo and a CancelAlgo the [`AlgoId`]'s number.
     order: OrderId,
     /// With [`Reject::NeedMargin`] the collateral that is lacking; with
     /// [`Reject::SessionGap`] the session's last number; else 0.
