@@ -1,10 +1,13 @@
 //! Exact decimals as JSON strings, the form in which clients get every price and amount.
 
 use protocol::{
-    CASH_DECIMALS,
+    CASH_DECIMALS, Rate,
     decimal::{self, Decimal},
 };
 use serde::{Serialize, Serializer};
+
+/// Decimals of a rate in percent.
+pub const PERCENT_DECIMALS: u32 = 6;
 
 /// A decimal that JSON shows as a string.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,15 @@ impl Text {
     }
 }
 
+/// A rate in percent, as clients write it: without decimals that say nothing.
+pub fn percent(rate: Rate) -> Text {
+    let (mut value, mut decimals) = (rate, PERCENT_DECIMALS);
+    while decimals > 0 && value % 10 == 0 {
+        (value, decimals) = (value / 10, decimals - 1);
+    }
+    Text(decimal::show(value, decimals))
+}
+
 impl std::fmt::Display for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
@@ -59,6 +71,9 @@ mod tests {
         assert_eq!(Text::fixed(6_000_010_100_000, 2).to_string(), "60000.10100000");
         assert_eq!(Text::fixed(-150_000_000, 0).to_string(), "-1.50000000");
         assert_eq!(Text::fixed(100_000_000, 10).to_string(), "1.0000000000");
+        assert_eq!(percent(0).to_string(), "0");
+        assert_eq!(percent(1_500_000).to_string(), "1.5");
+        assert_eq!(percent(10_000_001).to_string(), "10.000001");
         assert_eq!(serde_json::to_string(&Text::e8(1)).ok().as_deref(), Some("\"0.00000001\""));
     }
 }

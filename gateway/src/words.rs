@@ -1,8 +1,8 @@
 //! The API's words for the protocol's enums, both ways; reading them minds no case.
 
 use protocol::order::{
-    MarginMode, OrderStatus, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
-    SymbolState, TimeInForce,
+    AlgoStatus, AlgoType, MarginMode, OrderStatus, OrderType, PositionSide, PriceMatch,
+    SelfTradePrevention, Side, SymbolState, TimeInForce, WorkingType,
 };
 
 /// A value that the API names with a word.
@@ -48,6 +48,15 @@ words! {
         Canceled = "CANCELED", Rejected = "REJECTED", Expired = "EXPIRED",
         ExpiredInMatch = "EXPIRED_IN_MATCH",
     }
+    AlgoType {
+        Stop = "STOP", StopMarket = "STOP_MARKET", TakeProfit = "TAKE_PROFIT",
+        TakeProfitMarket = "TAKE_PROFIT_MARKET", TrailingStopMarket = "TRAILING_STOP_MARKET",
+    }
+    WorkingType { Contract = "CONTRACT_PRICE", Mark = "MARK_PRICE" }
+    AlgoStatus {
+        New = "NEW", Triggering = "TRIGGERING", Triggered = "TRIGGERED", Finished = "FINISHED",
+        Canceled = "CANCELED", Rejected = "REJECTED", Expired = "EXPIRED",
+    }
     SymbolState {
         Trading = "TRADING", CancelOnly = "CANCEL_ONLY", ReduceOnly = "REDUCE_ONLY",
         Halted = "HALT", Settling = "SETTLING",
@@ -77,5 +86,8 @@ mod tests {
         both_ways::<PriceMatch>();
         both_ways::<OrderStatus>();
         both_ways::<SymbolState>();
+        both_ways::<AlgoType>();
+        both_ways::<WorkingType>();
+        both_ways::<AlgoStatus>();
     }
 }

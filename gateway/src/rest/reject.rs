@@ -1,5 +1,7 @@
 //! What a shard's refusal is called in the API: one table, complete by the compiler's word.
 
+use std::borrow::Cow;
+
 use protocol::{Reject, order::PriceMatch};
 
 use super::{auth, error::ApiError};
@@ -16,6 +18,8 @@ pub enum Asked {
         notional_min: String,
     },
     Cancel,
+    /// A conditional order, or what it becomes.
+    Algo,
     Leverage(u8),
     /// An operator's command.
     Admin,
@@ -70,9 +74,11 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         R::InvalidCombination => ApiError::invalid("timeInForce"),
         R::UnknownOrder => match asked {
             Asked::Cancel => ApiError::unknown_order(),
-            Asked::Place { .. } | Asked::Amend { .. } | Asked::Leverage(_) | Asked::Admin => {
-                ApiError::no_such_order()
-            }
+            Asked::Place { .. }
+            | Asked::Amend { .. }
+            | Asked::Algo
+            | Asked::Leverage(_)
+            | Asked::Admin => ApiError::no_such_order(),
         },
         R::Unchanged => ApiError::new(-5027, "No need to modify the order."),
         R::NotReduceOnly => ApiError::new(-5047, "The original order is not a reduce-only order."),
@@ -90,9 +96,11 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         R::WouldTrigger => ApiError::new(-2021, "Order would immediately trigger."),
         R::UnknownAlgo => match asked {
             Asked::Cancel => ApiError::unknown_order(),
-            Asked::Place { .. } | Asked::Amend { .. } | Asked::Leverage(_) | Asked::Admin => {
-                ApiError::no_such_order()
-            }
+            Asked::Place { .. }
+            | Asked::Amend { .. }
+            | Asked::Algo
+            | Asked::Leverage(_)
+            | Asked::Admin => ApiError::no_such_order(),
         },
         R::TooManyAlgos => ApiError::new(-4045, "Reach max stop order limit."),
         R::TrailInvalid => ApiError::invalid("callbackRate"),
@@ -106,9 +114,11 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         }
         R::LeverageInvalid => match asked {
             Asked::Leverage(leverage) => invalid_leverage(leverage),
-            Asked::Place { .. } | Asked::Amend { .. } | Asked::Cancel | Asked::Admin => {
-                invalid_leverage(&"")
-            }
+            Asked::Place { .. }
+            | Asked::Amend { .. }
+            | Asked::Algo
+            | Asked::Cancel
+            | Asked::Admin => invalid_leverage(&""),
         },
         R::LeverageNeedsMargin => {
             ApiError::new(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
@@ -117,6 +127,11 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         R::TransferDuplicate => ApiError::invalid("transfer"),
         R::UnknownAccount => ApiError::invalid("account"),
     }
+}
+
+/// A refusal in words, where nobody waits for an error.
+pub fn reason(reject: Reject) -> Cow<'static, str> {
+    error(reject, &Asked::Algo).msg
 }
 
 /// -4015: not 1 to 36 characters of `.A-Z:/a-z0-9_-`.
@@ -134,7 +149,7 @@ fn not_trading(asked: &Asked) -> ApiError {
         Asked::Amend { .. } => {
             ApiError::new(-5024, "Symbol is not in trading status. Order amendment is not allowed.")
         }
-        Asked::Place { .. } | Asked::Cancel | Asked::Leverage(_) | Asked::Admin => {
+        Asked::Place { .. } | Asked::Algo | Asked::Cancel | Asked::Leverage(_) | Asked::Admin => {
             ApiError::new(-2010, "NEW_ORDER_REJECTED: the symbol is not trading.")
         }
     }
@@ -143,7 +158,7 @@ fn not_trading(asked: &Asked) -> ApiError {
 fn notional_too_low(asked: &Asked) -> ApiError {
     let least = match asked {
         Asked::Place { notional_min, .. } | Asked::Amend { notional_min } => notional_min.as_str(),
-        Asked::Cancel | Asked::Leverage(_) | Asked::Admin => "the symbol's minimum",
+        Asked::Algo | Asked::Cancel | Asked::Leverage(_) | Asked::Admin => "the symbol's minimum",
     };
     let text = format!(
         "Order's notional must be no smaller than {least} (unless you choose reduce only)."
@@ -158,6 +173,7 @@ fn no_depth(asked: &Asked) -> ApiError {
         }
         Asked::Place { .. }
         | Asked::Amend { .. }
+        | Asked::Algo
         | Asked::Cancel
         | Asked::Leverage(_)
         | Asked::Admin => ApiError::new(-5041, "No depth matches this BBO order."),
@@ -174,8 +190,8 @@ mod tests {
         -1121, -1125, -1130, -2010, -2011, -2013, -2014, -2015, -2018, -2019, -2020, -2021, -2022,
         -2023, -2024, -2025, -2026, -2027, -2028, -4001, -4002, -4003, -4004, -4005, -4013, -4014,
         -4015, -4016, -4023, -4024, -4028, -4044, -4045, -4046, -4047, -4048, -4050, -4051, -4059,
-        -4061, -4062, -4082, -4116, -4118, -4120, -4131, -4137, -4138, -4161, -4164, -5021, -5022,
-        -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040, -5041, -5047,
+        -4061, -4062, -4082, -4116, -4118, -4120, -4130, -4131, -4137, -4138, -4161, -4164, -5021,
+        -5022, -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040, -5041, -5047,
     ];
 
     fn all_asked() -> Vec<Asked> {
@@ -185,6 +201,7 @@ mod tests {
             Asked::Place { price_match: PriceMatch::Queue, notional_min: notional_min() },
             Asked::Amend { notional_min: notional_min() },
             Asked::Cancel,
+            Asked::Algo,
             Asked::Leverage(21),
             Asked::Admin,
         ]

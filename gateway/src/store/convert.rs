@@ -1,7 +1,11 @@
 //! Protocol words as SQLite's integers, and back with a check.
 
-use protocol::order::{
-    OrderStatus, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side, TimeInForce,
+use protocol::{
+    Reject,
+    order::{
+        AlgoStatus, AlgoType, OrderStatus, OrderType, PositionSide, PriceMatch,
+        SelfTradePrevention, Side, TimeInForce, WorkingType,
+    },
 };
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -33,6 +37,8 @@ macro_rules! words {
 }
 
 words!(
+    AlgoStatus,
+    AlgoType,
     OrderStatus,
     OrderType,
     PositionSide,
@@ -40,6 +46,8 @@ words!(
     SelfTradePrevention,
     Side,
     TimeInForce,
+    WorkingType,
+    Reject,
     IncomeKind
 );
 

@@ -5,6 +5,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, sqlite::SqliteRow};
 
 use super::{
     Store, StoreError,
+    algo::read_origin,
     convert::{Word, narrow, signed, unsigned},
     row::{AmendmentRow, FillRow, IncomeKind, IncomeRow},
 };
@@ -38,7 +39,7 @@ impl Range {
         id >= self.from_id && ts >= self.from_ts && ts <= self.to_ts
     }
 
-    fn push_end(&self, query: &mut QueryBuilder<Sqlite>, key: &str) {
+    pub(super) fn push_end(&self, query: &mut QueryBuilder<Sqlite>, key: &str) {
         let direction = match self.end {
             End::First => " ASC",
             End::Last => " DESC",
@@ -49,7 +50,7 @@ impl Range {
         query.push_bind(i64::try_from(self.limit).unwrap_or(i64::MAX));
     }
 
-    fn push_times(&self, query: &mut QueryBuilder<Sqlite>, column: &str) {
+    pub(super) fn push_times(&self, query: &mut QueryBuilder<Sqlite>, column: &str) {
         query.push(" AND ").push(column).push(" BETWEEN ");
         query.push_bind(signed(self.from_ts));
         query.push(" AND ").push_bind(signed(self.to_ts));
@@ -191,12 +192,13 @@ pub(super) fn read_order(row: &SqliteRow) -> Result<Order, sqlx::Error> {
         cum_quote: row.try_get("cum_quote")?,
         good_till: unsigned(row, "good_till")?,
         client_id: read_client_id(row)?,
+        origin: read_origin(row)?,
         created: unsigned(row, "created")?,
         updated: unsigned(row, "updated")?,
     })
 }
 
-fn read_client_id(row: &SqliteRow) -> Result<ClientId, sqlx::Error> {
+pub(super) fn read_client_id(row: &SqliteRow) -> Result<ClientId, sqlx::Error> {
     let text: &str = row.try_get("client_id")?;
     ClientId::new(text)
         .ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is no client id").into()))

@@ -5,6 +5,7 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     Store, StoreError,
+    algo::read_algo,
     convert::{narrow, unsigned},
     history::read_order,
     market,
@@ -64,6 +65,10 @@ async fn load_accounts(
         let remaining = order.qty - order.cum_qty;
         views.market.restore(order.symbol).book.restore(order.side, order.price, remaining);
         views.accounts.restore_order(order);
+    }
+    let algos = sqlx::query("SELECT * FROM algos WHERE status < 3").fetch_all(&mut *connection);
+    for row in &algos.await? {
+        views.accounts.restore_algo(read_algo(row)?);
     }
     for row in &sqlx::query("SELECT * FROM slots").fetch_all(&mut *connection).await? {
         views.accounts.restore_slot(read_slot(row)?);

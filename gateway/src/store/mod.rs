@@ -11,6 +11,7 @@
 //! live is stored too, so that it starts without replaying history. The database is never on the
 //! order path; while it fails, the queue fills, and the status says so.
 
+mod algo;
 mod convert;
 pub mod directory;
 pub mod error;

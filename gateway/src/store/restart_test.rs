@@ -16,6 +16,7 @@ use crate::{
     views::{
         Effects, Views,
         accounts::sample::{ACCOUNTS, BTC, ETH, Said, Toy, asks},
+        algo::Algo,
         order::Order,
     },
 };
@@ -27,6 +28,7 @@ type Book = (u64, Vec<(i64, i64)>, Vec<(i64, i64)>);
 #[derive(Debug, PartialEq)]
 struct Shown {
     open: Vec<Order>,
+    algos: Vec<Algo>,
     slots: Vec<SlotRow>,
     cash: Vec<CashRow>,
     lent: Vec<(AccountId, ShardId, i64)>,
@@ -48,6 +50,7 @@ fn show(views: &Views) -> Shown {
     };
     Shown {
         open: ids().flat_map(|id| views.accounts.open_orders(id, None)).collect(),
+        algos: ids().flat_map(|id| known(id).algos.into_values()).collect(),
         slots: ids().flat_map(|id| known(id).slots.into_values()).collect(),
         cash: ids()
             .flat_map(|account| {
@@ -116,6 +119,7 @@ fn count(said: &[Said]) -> BTreeMap<&'static str, i64> {
     let mut views = Views::default();
     let mut counts = BTreeMap::new();
     let mut orders = std::collections::BTreeSet::new();
+    let mut algos = std::collections::BTreeSet::new();
     for row in apply(&mut views, said) {
         let table = match row {
             Row::Fill(_) => "fills",
@@ -125,11 +129,16 @@ fn count(said: &[Said]) -> BTreeMap<&'static str, i64> {
                 orders.insert((order.symbol, order.order));
                 continue;
             }
+            Row::Algo(algo) => {
+                algos.insert(algo.algo);
+                continue;
+            }
             _ => continue,
         };
         *counts.entry(table).or_insert(0) += 1;
     }
     counts.insert("orders", orders.len() as i64);
+    counts.insert("algos", algos.len() as i64);
     counts
 }
 
@@ -244,13 +253,25 @@ async fn history_has_no_seam() {
             let live = known.order(order.symbol, order.order).copied();
             assert_eq!(live.or(stored), Some(*order));
         }
+        for algo in all.ended_algos.values() {
+            let stored = store.algo(account, algo.algo).await.unwrap();
+            assert_eq!(known.algo(algo.algo).copied().or(stored), Some(*algo));
+        }
     }
     store.push(unwritten);
     store.finish();
     task.await.unwrap().unwrap();
     for account in (1..=ACCOUNTS).map(AccountId) {
+        let alone = alone.accounts.get(account).unwrap();
+        for algo in alone.ended_algos.values() {
+            assert_eq!(store.algo(account, algo.algo).await.unwrap(), Some(*algo));
+        }
+        for order in alone.closed.values().filter(|order| order.origin.is_some()) {
+            let stored = store.order(account, order.symbol, order.order).await.unwrap();
+            assert_eq!(stored, Some(*order));
+        }
         let fills = store.fills(account, None, None, &Range::last(10_000)).await.unwrap();
-        assert_eq!(fills.len(), alone.accounts.get(account).unwrap().fills.len());
+        assert_eq!(fills.len(), alone.fills.len());
     }
 }
 
@@ -378,7 +399,8 @@ async fn accounts_are_dense_and_secrets_are_sealed() {
 fn busy_asks(count: u16) -> Vec<crate::views::accounts::sample::Ask> {
     (0..count)
         .map(|n| {
-            let kind = [0, 1, 3, 2, 4, 6, 9, 5, 7, 11][usize::from(n) % 10];
+            let kinds = [0, 1, 3, 14, 2, 4, 15, 6, 9, 14, 5, 7, 16, 11, 17, 3];
+            let kind = kinds[usize::from(n) % kinds.len()];
             (kind, (n % 251) as u8, (n * 7 % 253) as u8, n.wrapping_mul(31), n.wrapping_mul(17))
         })
         .collect()

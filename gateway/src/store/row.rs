@@ -9,13 +9,15 @@ use protocol::{
 };
 
 use super::market::MarketRow;
-use crate::views::order::Order;
+use crate::views::{algo::Algo, order::Order};
 
 /// One thing to be written.
 #[derive(Clone, Debug)]
 pub enum Row {
     /// An order as it is now, open or closed.
     Order(Box<Order>),
+    /// A conditional order as it is now.
+    Algo(Box<Algo>),
     Amendment(AmendmentRow),
     Fill(FillRow),
     Income(IncomeRow),

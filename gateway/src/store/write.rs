@@ -2,26 +2,28 @@
 
 use std::{collections::BTreeMap, hash::Hash};
 
-use protocol::{AccountId, OrderId, ShardId, SymbolId};
+use protocol::{AccountId, AlgoId, OrderId, ShardId, SymbolId};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use super::{
+    algo::write_algos,
     convert::{Word, signed},
     market,
     row::{AmendmentRow, CashRow, FillRow, IncomeRow, LentRow, Row, SlotRow},
 };
-use crate::views::order::Order;
+use crate::views::{algo::Algo, order::Order};
 
 /// Rows of one statement: enough that parsing it costs little for each, and well below SQLite's
 /// bound on bound values.
 const STATEMENT_ROWS_MAX: usize = 256;
 
-type Tuple<'qb> = Separated<'qb, Sqlite, &'static str>;
+pub(super) type Tuple<'qb> = Separated<'qb, Sqlite, &'static str>;
 
 /// The rows of a batch, with what later rows replace left out.
 #[derive(Default)]
 struct Batch<'a> {
     orders: BTreeMap<(AccountId, SymbolId, OrderId), &'a Order>,
+    algos: BTreeMap<(AccountId, AlgoId), &'a Algo>,
     slots: BTreeMap<(AccountId, SymbolId), &'a SlotRow>,
     cash: BTreeMap<(AccountId, ShardId), &'a CashRow>,
     lent: BTreeMap<(AccountId, ShardId), &'a LentRow>,
@@ -40,6 +42,7 @@ pub(super) async fn rows<'a>(
     rows.for_each(|row| batch.add(row));
     market::write(connection, batch.market).await?;
     write_orders(connection, &last(batch.orders)).await?;
+    write_algos(connection, &last(batch.algos)).await?;
     write_slots(connection, &last(batch.slots)).await?;
     write_cash(connection, &last(batch.cash)).await?;
     write_lent(connection, &last(batch.lent)).await?;
@@ -53,6 +56,9 @@ impl<'a> Batch<'a> {
         match row {
             Row::Order(order) => {
                 self.orders.insert((order.account, order.symbol, order.order), order);
+            }
+            Row::Algo(algo) => {
+                self.algos.insert((algo.account(), algo.algo), algo);
             }
             Row::Slot(slot) => {
                 self.slots.insert((slot.account, slot.symbol), slot);
@@ -77,7 +83,7 @@ fn last<K: Ord + Hash, T>(rows: BTreeMap<K, &T>) -> Vec<&T> {
 }
 
 /// Runs `head VALUES (…), (…) tail` for as many rows at a time as a statement takes.
-async fn insert<T>(
+pub(super) async fn insert<T>(
     connection: &mut SqliteConnection,
     (head, tail): (&str, &str),
     rows: &[&T],
@@ -100,11 +106,13 @@ async fn write_orders(
 ) -> Result<(), sqlx::Error> {
     let head = "INSERT INTO orders (account, symbol, id, client_id, side, order_type, \
          time_in_force, self_trade, price_match, position_side, reduce_only, status, price, qty, \
-         cum_qty, cum_quote, good_till, created, updated) ";
+         cum_qty, cum_quote, good_till, created, updated, algo, algo_type, trigger_price, \
+         activate_price, callback, working_type, close_position, price_protect) ";
     let tail = " ON CONFLICT (account, symbol, id) DO UPDATE SET status = excluded.status, \
          price = excluded.price, qty = excluded.qty, cum_qty = excluded.cum_qty, \
          cum_quote = excluded.cum_quote, updated = excluded.updated";
     insert(connection, (head, tail), rows, |mut tuple, row| {
+        let origin = row.origin;
         tuple
             .push_bind(row.account.0)
             .push_bind(row.symbol.0)
@@ -124,7 +132,15 @@ async fn write_orders(
             .push_bind(row.cum_quote)
             .push_bind(signed(row.good_till))
             .push_bind(signed(row.created))
-            .push_bind(signed(row.updated));
+            .push_bind(signed(row.updated))
+            .push_bind(origin.map(|origin| signed(origin.algo.0)))
+            .push_bind(origin.map(|origin| origin.algo_type.number()))
+            .push_bind(origin.map(|origin| origin.trigger_price))
+            .push_bind(origin.map(|origin| origin.activate_price))
+            .push_bind(origin.map(|origin| origin.callback))
+            .push_bind(origin.map(|origin| origin.working_type.number()))
+            .push_bind(origin.map(|origin| origin.close_position))
+            .push_bind(origin.map(|origin| origin.price_protect));
     })
     .await
 }

@@ -180,6 +180,7 @@ fn frames(rows: Vec<Row>) -> Vec<Frame> {
                 frames.push(Frame { shard, seq, ts, rows: std::mem::take(&mut open) });
             }
             Row::Order(_)
+            | Row::Algo(_)
             | Row::Amendment(_)
             | Row::Fill(_)
             | Row::Income(_)

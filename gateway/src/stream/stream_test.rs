@@ -439,3 +439,66 @@ fn names_are_read() {
     }
     assert_eq!(read(&"x".repeat(200)), Err(NameError::Length));
 }
+
+#[tokio::test]
+async fn a_conditional_order_is_told_of_in_the_order_of_its_life() {
+    let mut stage = Stage::open().await;
+    let http = reqwest::Client::new();
+    let post = http.post(stage.url("/fapi/v1/listenKey")).header("X-MBX-APIKEY", KEY);
+    let (_, made) = stage.send(post).await;
+    let key = made["listenKey"].as_str().unwrap().to_owned();
+    let mut client = Client::open(&stage, "/ws").await;
+    client.subscribe(&[&key]).await;
+    // a stop of account 1 is listed, waits for margin, fires, and its order is cancelled;
+    // a trailing one begins to trail, and is refused
+    stage.play(&[
+        (14, 0, 4 | 2, 1_000, 9),
+        (15, 0, 0, 0, 0),
+        (15, 0, 0, 0, 3),
+        (7, 0, 0, 0, 0),
+        (14, 0, 2, 1_000, 9),
+        (15, 0, 0, 0, 1),
+        (17, 0, 0, 0, 1),
+    ]);
+    let template = json!({"e":"string","E":"int","T":"int","o":{"caid":"string","aid":"int",
+        "at":"string","o":"string","s":"string","S":"string","ps":"string","f":"string",
+        "q":"string","X":"string","ai":"string","ap":"string","aq":"string","act":"string",
+        "tp":"string","p":"string","V":"string","wt":"string","pm":"string","cp":"bool",
+        "pP":"bool","R":"bool","tt":"int","gtd":"int","rm":"string"}});
+    let mut told = Vec::new();
+    while told.last().is_none_or(|(_, status)| status != "REJECTED") {
+        let event = client.hear().await;
+        let order = event["o"].clone();
+        let name = event["e"].as_str().unwrap().to_owned();
+        if name == "ALGO_UPDATE" {
+            check_shape(&event, &template, "algo");
+            let became = order["ai"] != "";
+            assert_eq!(
+                (order["act"] == "0", order["tt"] == 0),
+                (!became, order["X"] == "NEW" || order["X"] == "REJECTED")
+            );
+            assert_eq!((&order["aq"], &order["ap"]), (&json!("0.000"), &json!("0.000")));
+            assert_eq!(order["rm"] == "", order["X"] != "REJECTED");
+        } else {
+            assert_eq!((&order["ot"], &order["sp"]), (&json!("STOP"), &json!("59100.00")));
+            assert_eq!((&order["o"], &order["wt"]), (&json!("LIMIT"), &json!("MARK_PRICE")));
+            assert_eq!((&order["pP"], &order["cp"]), (&json!(true), &json!(false)));
+            assert_eq!(order["c"], json!(format!("auto_{}", order["i"])));
+        }
+        told.push((name, order["X"].as_str().unwrap().to_owned()));
+    }
+    let told: Vec<_> = told.iter().map(|(e, x)| (e.as_str(), x.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("ALGO_UPDATE", "NEW"),
+            ("ALGO_UPDATE", "TRIGGERING"),
+            ("ALGO_UPDATE", "TRIGGERED"),
+            ("ORDER_TRADE_UPDATE", "NEW"),
+            ("ORDER_TRADE_UPDATE", "CANCELED"),
+            ("ALGO_UPDATE", "FINISHED"),
+            ("ALGO_UPDATE", "NEW"),
+            ("ALGO_UPDATE", "REJECTED"),
+        ]
+    );
+}

@@ -1,21 +1,24 @@
 //! Events of an account's own stream as JSON.
 
 use protocol::{
-    CASH_DECIMALS, Micros,
-    order::{CashReason, OrderStatus, OrderType, Side},
+    CASH_DECIMALS, Micros, Reject,
+    order::{CashReason, OrderStatus, OrderType, Side, WorkingType},
 };
 use rules::Position;
 use serde::Serialize;
 
 use super::payload::json;
 use crate::{
-    text::Text,
+    rest::reject,
+    text::{Text, percent},
     views::{
         accounts::MARGIN_ASSET,
+        algo::{ALGO_KIND, becomes},
         instruments::{Instrument, Instruments},
         market::millis,
         notice::{
-            AccountNotice, Cause, Execution, Filled, OrderNotice, PositionNotice, UserNotice,
+            AccountNotice, AlgoNotice, Cause, Execution, Filled, OrderNotice, PositionNotice,
+            UserNotice,
         },
         order::Order,
     },
@@ -26,6 +29,7 @@ use crate::{
 pub fn event(notice: &UserNotice, instruments: &Instruments) -> Option<String> {
     match notice {
         UserNotice::Order(notice) => Some(order(notice, instruments.get(notice.order.symbol)?)),
+        UserNotice::Algo(notice) => Some(algo(notice, instruments.get(notice.algo.symbol())?)),
         UserNotice::TradeLite(notice) => trade_lite(notice, instruments.get(notice.order.symbol)?),
         UserNotice::Account(notice) => account(notice, instruments),
         UserNotice::Leverage { ts, symbol, leverage } => {
@@ -122,6 +126,7 @@ fn order(notice: &OrderNotice, instrument: &Instrument) -> String {
     const NO_FILL: Filled =
         Filled { trade: protocol::TradeId(0), price: 0, qty: 0, fee: 0, pnl: 0, maker: false };
     let order = &notice.order;
+    let origin = order.origin.as_ref();
     let fill = match notice.execution {
         Execution::Trade(fill) => fill,
         Execution::New | Execution::Amendment | Execution::Closed(_) => NO_FILL,
@@ -135,7 +140,7 @@ fn order(notice: &OrderNotice, instrument: &Instrument) -> String {
         q: instrument.qty(order.qty),
         p: limit(instrument, order),
         ap: instrument.average_price(order.cum_quote.into(), order.cum_qty),
-        sp: instrument.price(0),
+        sp: instrument.price(origin.map_or(0, |origin| origin.trigger_price)),
         x: execution(notice),
         status: order.status.word(),
         i: order.order.0,
@@ -150,14 +155,14 @@ fn order(notice: &OrderNotice, instrument: &Instrument) -> String {
         a: Text::e8(notice.asks),
         m: fill.maker,
         reduce_only: order.reduce_only,
-        wt: "CONTRACT_PRICE",
-        ot: order.order_type.word(),
+        wt: origin.map_or(WorkingType::Contract, |origin| origin.working_type).word(),
+        ot: origin.map_or(order.order_type.word(), |origin| origin.algo_type.word()),
         ps: order.position_side.word(),
-        cp: false,
-        activation: Text::zero(0),
-        cr: Text::zero(0),
+        cp: origin.is_some_and(|origin| origin.close_position),
+        activation: instrument.price(origin.map_or(0, |origin| origin.activate_price)),
+        cr: percent(origin.map_or(0, |origin| origin.callback)),
         rp: Text::e8(fill.pnl),
-        price_protect: false,
+        price_protect: origin.is_some_and(|origin| origin.price_protect),
         si: 0,
         ss: 0,
         self_trade: order.self_trade.word(),
@@ -166,6 +171,85 @@ fn order(notice: &OrderNotice, instrument: &Instrument) -> String {
         er: notice.execution.expiry().to_string(),
     };
     timed("ORDER_TRADE_UPDATE", notice.ts, OrderBody { o: row })
+}
+
+#[derive(Serialize)]
+struct AlgoBody<'a> {
+    o: AlgoRow<'a>,
+}
+
+#[derive(Serialize)]
+struct AlgoRow<'a> {
+    caid: &'a str,
+    aid: u64,
+    at: &'static str,
+    o: &'static str,
+    s: &'a str,
+    #[serde(rename = "S")]
+    side: &'static str,
+    ps: &'static str,
+    f: &'static str,
+    q: Text,
+    #[serde(rename = "X")]
+    status: &'static str,
+    ai: String,
+    ap: Text,
+    aq: Text,
+    act: &'static str,
+    tp: Text,
+    p: Text,
+    #[serde(rename = "V")]
+    self_trade: &'static str,
+    wt: &'static str,
+    pm: &'static str,
+    cp: bool,
+    #[serde(rename = "pP")]
+    price_protect: bool,
+    #[serde(rename = "R")]
+    reduce_only: bool,
+    #[serde(rename = "AP")]
+    activation: Text,
+    cr: Text,
+    tt: i64,
+    gtd: i64,
+    rm: String,
+}
+
+fn algo(notice: &AlgoNotice, instrument: &Instrument) -> String {
+    let algo = &notice.algo;
+    let terms = &algo.terms;
+    let became = !algo.order.is_none();
+    let refused = algo.reject != Reject::None;
+    let row = AlgoRow {
+        caid: terms.client_id.as_str(),
+        aid: algo.algo.0,
+        at: ALGO_KIND,
+        o: terms.algo_type.word(),
+        s: instrument.name(),
+        side: terms.side.word(),
+        ps: terms.position_side.word(),
+        f: terms.time_in_force.word(),
+        q: instrument.qty(terms.qty),
+        status: algo.status.word(),
+        ai: if became { algo.order.to_string() } else { String::new() },
+        ap: instrument.average_price(algo.cum_quote.into(), algo.cum_qty),
+        aq: instrument.qty(algo.cum_qty),
+        act: if became { becomes(terms.algo_type).word() } else { "0" },
+        tp: instrument.price(terms.trigger_price),
+        p: instrument.price(terms.price),
+        self_trade: terms.self_trade.word(),
+        wt: terms.working_type.word(),
+        pm: terms.price_match.word(),
+        cp: terms.close_position,
+        price_protect: terms.price_protect,
+        reduce_only: terms.reduce_only,
+        activation: instrument.price(terms.activate_price),
+        cr: percent(terms.callback),
+        tt: millis(algo.triggered),
+        gtd: millis(terms.good_till),
+        rm: if refused { reject::reason(algo.reject).into_owned() } else { String::new() },
+    };
+    timed("ALGO_UPDATE", notice.ts, AlgoBody { o: row })
 }
 
 /// What happened, in the stream's words.

@@ -5,6 +5,7 @@
 
 pub mod account;
 mod apply;
+mod apply_algo;
 pub mod figures;
 pub mod recent;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use protocol::{
 pub use self::account::{Account, ShardCash};
 use self::recent::{Progress, Recent, Recents};
 pub use super::notice::UserNotice;
-use super::{Effects, instruments::Instruments, order::Order};
+use super::{Effects, algo::Algo, instruments::Instruments, order::Order};
 use crate::store::row::{CashRow, LentRow, SlotRow};
 
 /// The asset that every account's cash is in.
@@ -81,6 +82,13 @@ impl Accounts {
         }
     }
 
+    /// The account's conditional orders that wait, on one symbol or on all, by age and symbol.
+    pub fn waiting_algos(&self, account: AccountId, symbol: Option<SymbolId>) -> Vec<Algo> {
+        let Some(account) = self.get(account) else { return Vec::new() };
+        let wanted = |algo: &&Algo| symbol.is_none_or(|symbol| symbol == algo.symbol());
+        account.waiting_algos().filter(wanted).copied().collect()
+    }
+
     /// Drops what is over once the store says that it has it.
     pub fn follow(&mut self, progress: Arc<Progress>) {
         self.recents.follow(progress);
@@ -101,6 +109,11 @@ impl Accounts {
     /// Puts back an open order that the store kept.
     pub fn restore_order(&mut self, order: Order) {
         self.by_id.entry(order.account).or_default().add_open(order);
+    }
+
+    /// Puts back a conditional order that was not over.
+    pub fn restore_algo(&mut self, algo: Algo) {
+        self.by_id.entry(algo.account()).or_default().put_algo(algo);
     }
 
     pub fn restore_slot(&mut self, slot: SlotRow) {
@@ -137,6 +150,7 @@ impl Accounts {
             let Some(account) = self.by_id.get_mut(&account) else { continue };
             match what {
                 Recent::Order(symbol, id) => account.forget(symbol, id),
+                Recent::Algo(id) => account.forget_algo(id),
                 Recent::Fill(symbol, trade) => drop(account.fills.remove(&(symbol, trade))),
                 Recent::Income(key) => drop(account.incomes.remove(&key)),
                 Recent::Amendment(key) => drop(account.amendments.remove(&key)),

@@ -5,6 +5,7 @@
 //! made from it is sent, so a client reads its own writes.
 
 pub mod accounts;
+pub mod algo;
 pub mod instruments;
 pub mod market;
 pub mod notice;

@@ -5,7 +5,7 @@ use protocol::{
     order::{CashReason, CloseReason},
 };
 
-use super::order::Order;
+use super::{algo::Algo, order::Order};
 
 /// One message to the owner of an account; the order of notices is the engine's.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub enum UserNotice {
     Order(Box<OrderNotice>),
     /// TRADE_LITE: a fill, in short.
     TradeLite(Box<OrderNotice>),
+    /// ALGO_UPDATE: a conditional order was listed, or came a step further.
+    Algo(Box<AlgoNotice>),
     /// ACCOUNT_UPDATE: the wallet or a position has changed.
     Account(AccountNotice),
     /// ACCOUNT_CONFIG_UPDATE: the leverage of a symbol.
@@ -29,6 +31,13 @@ pub struct OrderNotice {
     /// The account's open buys and sells on the symbol, in value.
     pub bids: Cash,
     pub asks: Cash,
+}
+
+/// A conditional order after something happened to it.
+#[derive(Clone, Copy, Debug)]
+pub struct AlgoNotice {
+    pub ts: Micros,
+    pub algo: Algo,
 }
 
 /// What happened to an order.

@@ -7,6 +7,8 @@ use protocol::{
     },
 };
 
+use super::algo::Origin;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     pub order: OrderId,
@@ -27,7 +29,22 @@ pub struct Order {
     pub cum_quote: Cash,
     /// 0: it has no date.
     pub good_till: Micros,
+    /// Its client's, or one made from `order` where there is none.
     pub client_id: ClientId,
+    /// Of a conditional order that has fired.
+    pub origin: Option<Origin>,
     pub created: Micros,
     pub updated: Micros,
+}
+
+impl Order {
+    /// Says by which name an order goes that no client has named: always the same one.
+    pub fn own_client_id(order: OrderId) -> ClientId {
+        ClientId::new(&format!("auto_{order}")).unwrap_or_default()
+    }
+
+    /// Its shard knows it by its id alone.
+    pub fn is_nameless(&self) -> bool {
+        self.client_id == Self::own_client_id(self.order)
+    }
 }

@@ -2,13 +2,13 @@
 
 use protocol::{
     command::Place,
-    order::{OrderStatus, OrderType},
+    order::{OrderStatus, OrderType, WorkingType},
 };
 use serde::Serialize;
 
 use crate::{
     link::Reply,
-    text::Text,
+    text::{Text, percent},
     views::{instruments::Instrument, order::Order},
     words::Word,
 };
@@ -40,6 +40,11 @@ pub struct OrderShown {
     working_type: &'static str,
     price_protect: bool,
     orig_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activate_price: Option<Text>,
+    /// How far a trailing stop trails, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_rate: Option<Text>,
     price_match: &'static str,
     self_trade_prevention_mode: &'static str,
     good_till_date: u64,
@@ -49,6 +54,8 @@ pub struct OrderShown {
 
 impl OrderShown {
     pub fn new(order: &Order, instrument: &Instrument) -> Self {
+        let origin = order.origin.as_ref();
+        let trailing = origin.filter(|origin| origin.callback > 0);
         let zero = Text::zero(u32::from(instrument.spec.price_decimals));
         let price = match order.order_type {
             OrderType::Limit => instrument.price(order.price),
@@ -68,13 +75,15 @@ impl OrderShown {
             time_in_force: order.time_in_force.word(),
             order_type: order.order_type.word(),
             reduce_only: order.reduce_only,
-            close_position: false,
+            close_position: origin.is_some_and(|origin| origin.close_position),
             side: order.side.word(),
             position_side: order.position_side.word(),
-            stop_price: zero,
-            working_type: "CONTRACT_PRICE",
-            price_protect: false,
-            orig_type: order.order_type.word(),
+            stop_price: origin.map_or(zero, |origin| instrument.price(origin.trigger_price)),
+            working_type: origin.map_or(WorkingType::Contract, |origin| origin.working_type).word(),
+            price_protect: origin.is_some_and(|origin| origin.price_protect),
+            orig_type: origin.map_or(order.order_type.word(), |origin| origin.algo_type.word()),
+            activate_price: trailing.map(|origin| instrument.price(origin.activate_price)),
+            price_rate: trailing.map(|origin| percent(origin.callback)),
             price_match: order.price_match.word(),
             self_trade_prevention_mode: order.self_trade.word(),
             good_till_date: order.good_till / 1_000,
@@ -104,6 +113,7 @@ pub fn accepted(place: &Place, reply: &Reply) -> Order {
         cum_quote: 0,
         good_till: place.good_till,
         client_id: place.client_id,
+        origin: None,
         created: reply.ts,
         updated: reply.ts,
     }

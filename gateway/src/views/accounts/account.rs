@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::{Cash, ClientId, Micros, OrderId, ShardId, SymbolId, TradeId};
+use protocol::{AlgoId, Cash, ClientId, Micros, OrderId, ShardId, SymbolId, TradeId};
 
-use super::super::order::Order;
+use super::super::{algo::Algo, order::Order};
 use crate::store::row::{AmendmentRow, FillRow, IncomeKind, IncomeRow, SlotRow};
 
 /// Orders in their order of listing: by symbol, then by age.
@@ -25,11 +25,19 @@ pub struct Account {
     pub open: Orders,
     /// Closed, and perhaps not in the store yet.
     pub closed: Orders,
+    /// Conditional orders that wait, or whose order is open.
+    pub algos: BTreeMap<AlgoId, Algo>,
+    /// Those that are over, and perhaps not in the store yet.
+    pub ended_algos: BTreeMap<AlgoId, Algo>,
     pub fills: BTreeMap<(SymbolId, TradeId), FillRow>,
     pub incomes: BTreeMap<IncomeKey, IncomeRow>,
     pub amendments: BTreeMap<AmendmentKey, AmendmentRow>,
     /// The newest order of each client id among `open` and `closed`.
     pub(super) by_client_id: HashMap<(SymbolId, ClientId), OrderId>,
+    /// The newest conditional order of each client id; such an id holds on all symbols.
+    pub(super) algo_by_client_id: HashMap<ClientId, AlgoId>,
+    /// What became of `algos`.
+    pub(super) born_of: HashMap<(SymbolId, OrderId), AlgoId>,
     /// When wallet or positions last changed.
     pub updated: Micros,
 }
@@ -70,6 +78,19 @@ impl Account {
         self.order(symbol, *id)
     }
 
+    pub fn algo(&self, id: AlgoId) -> Option<&Algo> {
+        self.algos.get(&id).or_else(|| self.ended_algos.get(&id))
+    }
+
+    pub fn algo_by_client_id(&self, client_id: &ClientId) -> Option<&Algo> {
+        self.algo(*self.algo_by_client_id.get(client_id)?)
+    }
+
+    /// Conditional orders that count against the account's limit.
+    pub fn waiting_algos(&self) -> impl Iterator<Item = &Algo> {
+        self.algos.values().filter(|algo| algo.is_waiting())
+    }
+
     pub fn slot(&self, symbol: SymbolId) -> SlotRow {
         self.slots.get(&symbol).copied().unwrap_or_default()
     }
@@ -92,6 +113,48 @@ impl Account {
         let key = (symbol, order.client_id);
         if self.by_client_id.get(&key) == Some(&id) {
             self.by_client_id.remove(&key);
+        }
+    }
+
+    /// Puts a conditional order where it belongs by its status; whether it is over now.
+    pub(super) fn put_algo(&mut self, algo: Algo) -> bool {
+        let key = (algo.symbol(), algo.order);
+        self.name_algo(&algo);
+        if algo.is_over() {
+            self.algos.remove(&algo.algo);
+            self.born_of.remove(&key);
+            self.ended_algos.insert(algo.algo, algo);
+            return true;
+        }
+        if !algo.order.is_none() {
+            self.born_of.insert(key, algo.algo);
+        }
+        self.algos.insert(algo.algo, algo);
+        false
+    }
+
+    /// Drops a conditional order that is over and that the store has.
+    pub(super) fn forget_algo(&mut self, id: AlgoId) {
+        let Some(algo) = self.ended_algos.remove(&id) else { return };
+        if self.algo_by_client_id.get(algo.client_id()) == Some(&id) {
+            self.algo_by_client_id.remove(algo.client_id());
+        }
+    }
+
+    /// The conditional order that has become this order.
+    pub(super) fn algo_of(&self, symbol: SymbolId, order: OrderId) -> Option<Algo> {
+        self.born_of.get(&(symbol, order)).and_then(|id| self.algos.get(id)).copied()
+    }
+
+    fn name_algo(&mut self, algo: &Algo) {
+        if algo.client_id().is_empty() {
+            return;
+        }
+        let named = self.algo_by_client_id.get(algo.client_id()).and_then(|id| self.algo(*id));
+        let newer =
+            named.is_none_or(|named| (named.created, named.algo) <= (algo.created, algo.algo));
+        if newer {
+            self.algo_by_client_id.insert(*algo.client_id(), algo.algo);
         }
     }
 

@@ -60,8 +60,10 @@ impl Step<'_> {
             Event::Mark(mark) => self.accounts.take_mark(mark),
             Event::CashChanged(cash) => self.cash(cash),
             Event::Outcome(_) => self.end_command(),
-            Event::AlgoAccepted(_) | Event::AlgoChanged(_) | Event::CountdownSet(_) => {}
-            Event::SessionOpened(_)
+            Event::AlgoAccepted(accepted) => self.accept_algo(accepted),
+            Event::AlgoChanged(changed) => self.change_algo(changed),
+            Event::CountdownSet(_)
+            | Event::SessionOpened(_)
             | Event::Level(_)
             | Event::SymbolListed(_)
             | Event::BracketsSet(_)
@@ -76,6 +78,8 @@ impl Step<'_> {
     }
 
     fn accept(&mut self, accepted: &event::OrderAccepted) {
+        let algo = self.account(accepted.account).algo_of(accepted.symbol, accepted.order);
+        let named = !accepted.client_id.is_empty();
         let order = Order {
             order: accepted.order,
             account: accepted.account,
@@ -93,7 +97,12 @@ impl Step<'_> {
             cum_qty: 0,
             cum_quote: 0,
             good_till: accepted.good_till,
-            client_id: accepted.client_id,
+            client_id: if named {
+                accepted.client_id
+            } else {
+                Order::own_client_id(accepted.order)
+            },
+            origin: algo.map(|algo| algo.origin()),
             created: self.header.ts,
             updated: self.header.ts,
         };
@@ -141,6 +150,7 @@ impl Step<'_> {
             self.tell(id, UserNotice::Account(account_notice));
             self.tell(id, UserNotice::Order(Box::new(notice)));
             self.effects.rows.push(Row::Order(Box::new(order)));
+            self.follow_order(&order);
         } else {
             self.tell(id, UserNotice::Account(account_notice));
         }
@@ -264,6 +274,7 @@ impl Step<'_> {
         account.close(order);
         self.recent(closed.account, Recent::Order(closed.symbol, closed.order));
         self.tell_order(order, Execution::Closed(closed.reason));
+        self.follow_order(&order);
     }
 
     fn settings(&mut self, settings: &event::SettingsChanged) {
@@ -329,7 +340,7 @@ impl Step<'_> {
         self.accounts.prune(shard, ts);
     }
 
-    fn account(&mut self, account: AccountId) -> &mut Account {
+    pub(super) fn account(&mut self, account: AccountId) -> &mut Account {
         self.accounts.by_id.entry(account).or_default()
     }
 
@@ -354,7 +365,7 @@ impl Step<'_> {
         }));
     }
 
-    fn tell(&mut self, account: AccountId, notice: UserNotice) {
+    pub(super) fn tell(&mut self, account: AccountId, notice: UserNotice) {
         self.effects.user.push((account, notice));
     }
 
@@ -392,7 +403,7 @@ impl Step<'_> {
         AccountNotice { ts, cause: Cause::Order, wallet, change: 0, position }
     }
 
-    fn recent(&mut self, account: AccountId, what: Recent) {
+    pub(super) fn recent(&mut self, account: AccountId, what: Recent) {
         let (shard, seq, ts) = (self.shard, self.header.seq, self.header.ts);
         self.accounts.recents.push(shard, seq, ts, account, what);
     }

@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use protocol::{AccountId, Micros, OrderId, Seq, ShardId, SymbolId, TradeId, limits::SHARDS_MAX};
+use protocol::{
+    AccountId, AlgoId, Micros, OrderId, Seq, ShardId, SymbolId, TradeId, limits::SHARDS_MAX,
+};
 
 use super::account::{AmendmentKey, IncomeKey};
 
@@ -38,6 +40,7 @@ impl Progress {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Recent {
     Order(SymbolId, OrderId),
+    Algo(AlgoId),
     Fill(SymbolId, TradeId),
     Income(IncomeKey),
     Amendment(AmendmentKey),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use protocol::{
-    AccountId, Event, OrderId, ShardId, SymbolId,
-    order::{CashReason, CloseReason, OrderStatus, Side},
+    AccountId, AlgoId, Event, OrderId, ShardId, SymbolId,
+    order::{AlgoStatus, CashReason, CloseReason, OrderStatus, Side},
 };
 
 use super::{
@@ -82,6 +82,49 @@ fn open_orders(said: &[Said], account: AccountId) -> Vec<(SymbolId, OrderId, i64
     open.into_iter().map(|((s, o), (price, qty, cum))| (s, o, price, qty, cum)).collect()
 }
 
+/// The conditional orders of an account that wait.
+fn waiting_algos(said: &[Said], account: AccountId) -> Vec<AlgoId> {
+    let mut waiting = std::collections::BTreeSet::new();
+    for (_, _, event) in said {
+        match event {
+            Event::AlgoAccepted(algo) if algo.terms.account == account => {
+                waiting.insert(algo.algo);
+            }
+            Event::AlgoChanged(algo)
+                if !matches!(algo.status, AlgoStatus::New | AlgoStatus::Triggering) =>
+            {
+                waiting.remove(&algo.algo);
+            }
+            _ => {}
+        }
+    }
+    waiting.into_iter().collect()
+}
+
+/// Orders that were conditional ones: what they are called, and what their story says of them.
+fn check_born(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
+    for (_, _, event) in said {
+        let Event::AlgoChanged(changed) = event else { continue };
+        let account = views.accounts.get(changed.account).unwrap();
+        let algo = account.algo(changed.algo).unwrap();
+        if changed.order.is_none() {
+            continue;
+        }
+        let order = account.order(changed.symbol, changed.order);
+        // it may be told of next
+        let Some(order) = order else { continue };
+        prop_assert_eq!(order.origin, Some(algo.origin()));
+        prop_assert!(order.is_nameless());
+        prop_assert_eq!(account.order_by_client_id(changed.symbol, &order.client_id), Some(order));
+        prop_assert_eq!((algo.cum_qty, algo.cum_quote), (order.cum_qty, order.cum_quote));
+        let open = account.open.contains_key(&(changed.symbol, changed.order));
+        let status = if open { AlgoStatus::Triggered } else { AlgoStatus::Finished };
+        prop_assert_eq!((algo.status, algo.order), (status, order.order));
+        prop_assert!(algo.triggered > 0 && algo.triggered <= algo.updated);
+    }
+    Ok(())
+}
+
 /// The position of an account: every fill's quantity, added up.
 fn position(said: &[Said], account: AccountId, symbol: SymbolId) -> i64 {
     let of = |(_, _, event): &Said| match event {
@@ -111,6 +154,9 @@ fn check(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
             .map(|order| (order.symbol, order.order, order.price, order.qty, order.cum_qty))
             .collect();
         prop_assert_eq!(&open, &open_orders(said, account));
+        let waiting: Vec<_> =
+            views.accounts.waiting_algos(account, None).iter().map(|algo| algo.algo).collect();
+        prop_assert_eq!(waiting, waiting_algos(said, account));
         for symbol in [BTC, ETH] {
             let of = views.accounts.open_orders(account, Some(symbol)).len();
             prop_assert_eq!(of, open.iter().filter(|order| order.0 == symbol).count());
@@ -120,7 +166,7 @@ fn check(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
             prop_assert_eq!(slot.position == 0, slot.entry == 0);
         }
     }
-    Ok(())
+    check_born(views, said)
 }
 
 proptest! {
@@ -186,6 +232,11 @@ fn what_is_stored_is_forgotten() {
     toy.place(AccountId(1), BTC, Side::Buy, 1, 7, true);
     toy.place(AccountId(1), BTC, Side::Buy, 2, 7, true);
     toy.close(0, CloseReason::Canceled);
+    for _ in 0..3 {
+        toy.place_algo(AccountId(1), BTC, Side::Sell, 590_000, 3, false);
+    }
+    toy.end_algo(0, 0);
+    toy.fire(0, 3);
     let progress = std::sync::Arc::new(Progress::default());
     let mut views = Views::default();
     views.accounts.follow(progress.clone());
@@ -204,10 +255,11 @@ fn what_is_stored_is_forgotten() {
     };
     let kept = |views: &Views| {
         let account = views.accounts.get(AccountId(1)).unwrap();
-        (account.closed.len(), account.fills.len(), account.open.len())
+        let algos = (account.algos.len(), account.ended_algos.len());
+        (account.closed.len(), account.fills.len(), account.open.len(), algos)
     };
     let before = kept(&views);
-    assert_eq!(before, (5, 8, 1));
+    assert_eq!(before, (5, 8, 2, (2, 1)));
     pass(&mut views, 10 * RECENT_KEPT_US);
     assert_eq!(kept(&views), before, "nothing is stored");
     progress.advance(ShardId(2), u64::MAX);
@@ -215,12 +267,13 @@ fn what_is_stored_is_forgotten() {
     assert_eq!(kept(&views), before, "another shard's rows are stored");
     progress.advance(shard, stored);
     pass(&mut views, 1);
-    assert_eq!(kept(&views), (0, 0, 1));
+    assert_eq!(kept(&views), (0, 0, 2, (2, 0)));
     let account = views.accounts.get(AccountId(1)).unwrap();
     let open = account.open.values().next().unwrap();
     let found = account.order_by_client_id(BTC, &open.client_id);
     assert_eq!(found, Some(open));
-    assert_eq!(account.by_client_id.len(), 1);
+    assert_eq!(account.by_client_id.len(), 2);
+    assert_eq!((account.algo_by_client_id.len(), account.born_of.len()), (2, 1));
     // the ledger's entry waits for its own shard
     assert_eq!(account.incomes.len(), 1);
 }

@@ -1,5 +1,7 @@
 //! A toy exchange for tests: whatever is asked of it, the events it says are consistent.
 
+mod algos;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
@@ -16,6 +18,8 @@ use protocol::{
 };
 use rules::Position;
 
+use self::algos::Waiting;
+
 pub const BTC: SymbolId = SymbolId(1);
 pub const ETH: SymbolId = SymbolId(2);
 pub const ACCOUNTS: u32 = 4;
@@ -29,7 +33,7 @@ pub type Said = (ShardId, EventHeader, Event);
 pub type Ask = (u8, u8, u8, u16, u16);
 
 pub fn asks(count: usize) -> impl Strategy<Value = Vec<Ask>> {
-    prop::collection::vec((0u8..14, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
+    prop::collection::vec((0u8..18, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
 }
 
 struct Open {
@@ -57,6 +61,7 @@ pub struct Toy {
     ts: Micros,
     next_id: u64,
     open: Vec<Open>,
+    algos: Vec<Waiting>,
     positions: BTreeMap<(AccountId, SymbolId), Position>,
     cash: BTreeMap<(ShardId, AccountId), Cash>,
     lent: BTreeMap<(ShardId, AccountId), Cash>,
@@ -152,7 +157,10 @@ impl Toy {
             10 => self.give_back(account, shard_of(symbol), i64::from(b) * 10_000),
             11 => self.deliver(),
             12 => self.mark(symbol, price),
-            _ => self.settings(account, symbol, (a % 125) as u8 + 1),
+            13 => self.settings(account, symbol, (a % 125) as u8 + 1),
+            14 => self.place_algo(account, symbol, side, price, qty, which & 4 == 0),
+            15 | 16 => self.fire(usize::from(a), b),
+            _ => self.end_algo(usize::from(a), b),
         }
     }
 
