@@ -5,10 +5,10 @@
 
 use alloc::{vec, vec::Vec};
 
-use protocol::{AccountId, Cash, Lots, Micros, Rate, Seq, limits::ACCOUNTS_MAX, order::Side};
+use protocol::{AccountId, Cash, Lots, Micros, Rate, limits::ACCOUNTS_MAX, order::Side};
 use rules::{Exposure, margin::Totals};
 
-use crate::{book::Slot, hash::Digest, symbols::Quote};
+use crate::{book::Slot, hash::Digest, symbols::Quote, triggers::AlgoAt};
 
 /// A holding's place; 0: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub(crate) struct Account {
     /// Granted for an order that has not come yet: not returnable until then or `earmark_until`.
     pub earmark: Cash,
     pub earmark_until: Micros,
+    /// Its conditional orders that wait.
+    pub algos: u32,
     first: HoldingAt,
 }
 
@@ -45,8 +47,9 @@ pub(crate) struct Holding {
     pub fees: Option<Fees>,
     pub exposure: Exposure,
     pub orders: OpenOrders,
-    /// The frame that touched its reservations last, which takes a note of them once.
-    pub touched: Seq,
+    pub algos: WaitingAlgos,
+    /// The turn that touched its reservations last, which takes a note of them once.
+    pub touched: u64,
     next: HoldingAt,
 }
 
@@ -67,6 +70,15 @@ pub(crate) struct OpenOrders {
     /// Orders and lots that are reduce-only: all on the side that closes the position.
     pub reducing: u32,
     pub reducing_lots: Lots,
+}
+
+/// The conditional orders of a holding that wait, linked in the order of their accepts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WaitingAlgos {
+    pub first: Option<AlgoAt>,
+    pub last: Option<AlgoAt>,
+    /// Those that close the position, whatever it is when they fire.
+    pub closing: u32,
 }
 
 impl Account {
@@ -106,6 +118,8 @@ pub(crate) struct Accounts {
     holdings: Vec<Holding>,
     /// Orders that rest on this shard.
     pub resting: usize,
+    /// Conditional orders that wait on this shard.
+    pub waiting: usize,
 }
 
 impl Accounts {
@@ -117,6 +131,7 @@ impl Accounts {
             list: Vec::with_capacity(accounts),
             holdings,
             resting: 0,
+            waiting: 0,
         }
     }
 
@@ -188,17 +203,22 @@ impl Accounts {
         totals
     }
 
-    fn holdings_of(&self, at: u32) -> impl Iterator<Item = (HoldingAt, &Holding)> {
+    pub fn holdings_of(&self, at: u32) -> impl Iterator<Item = (HoldingAt, &Holding)> {
         let first = self.list[at as usize].first;
         core::iter::successors(Some(first), |at| Some(self.holdings[at.index()].next))
             .take_while(|at| *at != HoldingAt::NONE)
             .map(|at| (at, &self.holdings[at.index()]))
     }
 
+    /// The places of all accounts, by id.
+    pub fn places(&self) -> impl Iterator<Item = u32> + '_ {
+        self.index.iter().filter_map(|place| place.checked_sub(1))
+    }
+
     /// Accounts by id, the holdings of each by symbol; orders are hashed with their books.
     pub fn digest(&self, into: &mut Digest) {
         into.add_len(self.list.len());
-        for place in self.index.iter().filter_map(|place| place.checked_sub(1)) {
+        for place in self.places() {
             let account = self.account(place);
             into.add(account.id.0).add(account.cash).add(account.earmark);
             into.add(account.earmark_until);

@@ -148,7 +148,7 @@ impl Desk<'_> {
         self.tell_amended(&order, price, order.cum_qty() + remaining, out);
 
         let amends = order.data.amends + 1;
-        let terms = Terms { reserve, amends, queued: self.seq, ..order.data };
+        let terms = Terms { reserve, amends, queued: self.turn, ..order.data };
         let (account, cum_qty) = (order.account(), order.cum_qty());
         let mut taker =
             Taker { order: order.id(), account, side, limit: price, remaining, cum_qty, terms };

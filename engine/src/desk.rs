@@ -4,9 +4,9 @@
 use alloc::vec::Vec;
 
 use protocol::{
-    Lots, Micros, Seq, Ticks,
-    event::{Level, OrderClosed, Reserved as ReservedEvent},
-    order::{CloseReason, OrderStatus, Side},
+    AlgoId, Lots, Micros, OrderId, Reject, Ticks,
+    event::{AlgoChanged, Level, OrderClosed, Reserved as ReservedEvent},
+    order::{AlgoStatus, CloseReason, OrderStatus, Side},
 };
 use rules::{Reservation, Reserved, money::cash};
 
@@ -16,6 +16,7 @@ use crate::{
     client_ids::ClientIds,
     output::{Output, Sink},
     symbols::{Quote, Symbol, Terms},
+    work::Work,
 };
 
 /// What a command has changed so far.
@@ -78,14 +79,22 @@ impl Changes {
 }
 
 pub(crate) struct Desk<'a> {
-    pub seq: Seq,
+    /// Counts what is done on a shard: one more for each command and each unit of pending work.
+    pub turn: u64,
     pub now: Micros,
+    /// The frame's events may not become more than these.
+    pub ceiling: usize,
+    /// The events among them that are left for this turn.
+    pub room: usize,
     /// The symbol's place in the shard.
     pub at: u16,
     pub symbol: &'a mut Symbol,
     pub quotes: &'a [Quote],
     pub accounts: &'a mut Accounts,
     pub clients: &'a mut ClientIds,
+    /// Client ids of the conditional orders that wait.
+    pub algo_clients: &'a mut ClientIds,
+    pub work: &'a mut Work,
     pub changes: &'a mut Changes,
     /// Fees the shard has taken, less rebates.
     pub fees: &'a mut i128,
@@ -93,12 +102,14 @@ pub(crate) struct Desk<'a> {
 
 /// What is left of an order when it ends.
 pub(crate) struct Ended {
-    pub order: protocol::OrderId,
+    pub order: OrderId,
     pub account: protocol::AccountId,
     pub side: Side,
     pub qty: Lots,
     pub cum_qty: Lots,
     pub cum_quote: i64,
+    /// The conditional order it stems from, or none.
+    pub algo: AlgoId,
 }
 
 impl Desk<'_> {
@@ -141,8 +152,8 @@ impl Desk<'_> {
     /// Replaces a part of a holding's reservations.
     pub fn reserve(&mut self, at: HoldingAt, take: &Reservation, put: &Reservation) {
         let holding = self.accounts.holding_mut(at);
-        if holding.touched != self.seq {
-            holding.touched = self.seq;
+        if holding.touched != self.turn {
+            holding.touched = self.turn;
             self.changes.holdings.push((at, holding.exposure.reserved));
         }
         holding.exposure.reserved = holding.exposure.reserved.minus(take).plus(put);
@@ -239,6 +250,25 @@ impl Desk<'_> {
             cum_qty: ended.cum_qty,
             cum_quote: ended.cum_quote,
         });
+        self.tell_finished(ended, out);
+    }
+
+    /// With an order's end, the conditional order that it stems from is finished.
+    pub fn tell_finished<S: Sink>(&self, ended: &Ended, out: &mut Output<'_, S>) {
+        if ended.algo.is_none() {
+            return;
+        }
+        out.emit(&AlgoChanged {
+            algo: ended.algo,
+            account: ended.account,
+            symbol: self.symbol.spec.symbol,
+            side: ended.side,
+            status: AlgoStatus::Finished,
+            order: ended.order,
+            reject: Reject::None,
+            activated: false,
+            _pad: [0; 5],
+        });
     }
 }
 
@@ -251,6 +281,7 @@ impl Ended {
             qty: order.qty(),
             cum_qty: order.cum_qty(),
             cum_quote: order.data.cum_quote,
+            algo: order.data.algo,
         }
     }
 }

@@ -12,6 +12,7 @@ use protocol::{
 use crate::{
     hash::Digest,
     ledger::Ledger,
+    limits::WORK_PER_TURN_MAX,
     output::{Output, Sink},
     sessions::Sessions,
     shard::Shard,
@@ -33,6 +34,7 @@ pub struct Engine {
     last_ts: Micros,
     sessions: Sessions,
     role: Role,
+    work_max: usize,
 }
 
 /// Whose state it is; the first frame says.
@@ -49,12 +51,30 @@ pub(crate) struct Frame {
     pub session: SessionId,
     pub number: u64,
     pub last_try: bool,
+    /// The frame's events may not become more than these.
+    pub ceiling: usize,
+    /// The events among them that are left.
+    pub room: usize,
 }
 
 impl Engine {
     pub fn new(capacity: Capacity) -> Self {
         let sessions = Sessions::new();
-        Self { capacity, last_seq: 0, last_ts: 0, sessions, role: Role::Unborn }
+        Self {
+            capacity,
+            last_seq: 0,
+            last_ts: 0,
+            sessions,
+            role: Role::Unborn,
+            work_max: WORK_PER_TURN_MAX,
+        }
+    }
+
+    /// As the engine is, but for how many units of pending work a frame does. All engines of a
+    /// log need the same bound, so this is for tests alone.
+    pub const fn with_work_per_turn(mut self, most: usize) -> Self {
+        self.work_max = most;
+        self
     }
 
     /// Applies one frame: emits at least one event, and the last, only the last, is an
@@ -67,6 +87,9 @@ impl Engine {
         assert!(header.ts >= self.last_ts, "time never goes back in a log");
         (self.last_seq, self.last_ts) = (header.seq, header.ts);
         let mut out = Output::new(out);
+        if let Role::Trading(_, shard) = &mut self.role {
+            shard.work(header.ts, self.work_max, &mut out);
+        }
         let (mut session, mut number) = (SessionId::NONE, 0);
         let verdict = match Command::decode(header.kind, payload) {
             Err(_) => Err(Reject::Malformed.into()),
@@ -77,6 +100,9 @@ impl Engine {
                 self.decide(header, &envelope, &command, &mut out)
             }
         };
+        if let Role::Trading(_, shard) = &mut self.role {
+            shard.close_frame();
+        }
         let (order, Refusal { reject, amount }) = match verdict {
             Ok(order) => (order, Reject::None.into()),
             Err(refusal) => (OrderId::NONE, refusal),
@@ -113,8 +139,9 @@ impl Engine {
     /// The log time from which on a tick has work to do.
     pub fn wake_at(&self) -> Option<Micros> {
         match &self.role {
-            Role::Unborn | Role::Trading(..) => None,
+            Role::Unborn => None,
             Role::Ledger(_, ledger) => ledger.wake_at(),
+            Role::Trading(_, shard) => shard.wake_at(self.last_ts),
         }
     }
 
@@ -143,6 +170,8 @@ impl Engine {
             session: envelope.session,
             number: envelope.number,
             last_try: envelope.last_try != 0,
+            ceiling: EVENTS_PER_COMMAND_MAX,
+            room: EVENTS_PER_COMMAND_MAX - out.events(),
         };
         match command {
             Command::Genesis(genesis) => return self.begin(genesis),

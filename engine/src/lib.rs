@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!   frame ─▶ decode ─▶ sessions ─▶ ┬ shard  ─▶ orders ─▶ matching ─▶ book
-//!                 (once, in order) │                        └─▶ accounts, reduce_only
+//!                 (once, in order) │        │               └─▶ accounts, reduce_only
+//!                                  │        └ algos ─▶ triggers ─▶ work ─▶ firing ─▶ orders
 //!                                  └ ledger ─▶ links
 //! ```
 #![no_std]
@@ -16,12 +17,14 @@ extern crate alloc;
 extern crate std;
 
 mod accounts;
+mod algos;
 mod amend;
 pub mod book;
 mod checks;
 mod client_ids;
 mod desk;
 mod engine;
+mod firing;
 mod hash;
 mod ledger;
 pub mod limits;
@@ -34,7 +37,9 @@ mod sessions;
 mod settings;
 mod shard;
 mod symbols;
+mod triggers;
 mod verdict;
+mod work;
 
 pub use crate::{
     engine::{Capacity, Engine},

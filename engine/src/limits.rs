@@ -1,7 +1,7 @@
 //! Bounds of the engine that nobody else must know.
 
 use protocol::limits::{
-    ACCOUNTS_MAX, EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX, PENDING_LENDS_MAX,
+    ACCOUNTS_MAX, ALGOS_MAX, EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX, PENDING_LENDS_MAX,
 };
 
 /// Amendments that one order may see.
@@ -14,14 +14,32 @@ pub const GOOD_TILL_MIN_US: u64 = 600_000_000;
 pub const GOOD_TILL_MAX_US: u64 = 253_402_300_799_000_000;
 /// Lends that one tick of the ledger settles.
 pub const LENDS_PER_TICK_MAX: usize = 1_024;
+/// Conditional orders that may wait on one shard.
+pub const ALGOS_SHARD_MAX: usize = 1_000_000;
+/// Units of pending work that a frame does before its command.
+pub const WORK_PER_TURN_MAX: usize = 64;
+/// No further unit is begun in a frame that has made more events than these.
+pub const WORK_EVENTS_MAX: usize = 1_024;
+/// Events that one unit of pending work may make.
+pub const UNIT_EVENTS_MAX: usize = 3_072;
 /// Events that may follow the last step of a match: clipped reduce-only orders of maker and taker
-/// with their levels, what becomes of the taker, and the outcome.
+/// with their levels and the ends of the conditional orders they stem from, what becomes of the
+/// taker, and the outcome.
 pub const EVENTS_RESERVE: usize = 6 * OPEN_ORDERS_MAX as usize + 16;
 
-// A step of a match makes at most a trade or a close, a level and a reservation.
-const _: () = assert!(3 * FILLS_MAX as usize + EVENTS_RESERVE <= EVENTS_PER_COMMAND_MAX);
-// Cancelling all of an account's orders: a close and a level each.
-const _: () = assert!(2 * OPEN_ORDERS_MAX as usize + 2 <= EVENTS_PER_COMMAND_MAX);
+// A step of a match makes at most a trade or a close, the end of a conditional order, a level and
+// a reservation.
+const _: () = assert!(4 * FILLS_MAX as usize + EVENTS_RESERVE <= EVENTS_PER_COMMAND_MAX);
+// Cancelling all of an account's orders: a close, the end of a conditional order and a level each;
+// and all that wait for their conditions.
+const CANCEL_ALL_EVENTS: usize = 3 * OPEN_ORDERS_MAX as usize + ALGOS_MAX as usize + 2;
+const _: () = assert!(CANCEL_ALL_EVENTS <= UNIT_EVENTS_MAX);
+const _: () = assert!(EVENTS_RESERVE < UNIT_EVENTS_MAX);
+// After the work there is room for any command but the longest match, which is cut.
+const _: () = assert!(
+    WORK_EVENTS_MAX + UNIT_EVENTS_MAX + EVENTS_RESERVE + CANCEL_ALL_EVENTS
+        <= EVENTS_PER_COMMAND_MAX
+);
 // A settled lend: cash, grant, answer.
 const _: () = assert!(3 * LENDS_PER_TICK_MAX < EVENTS_PER_COMMAND_MAX);
 const _: () = assert!(LENDS_PER_TICK_MAX <= PENDING_LENDS_MAX);

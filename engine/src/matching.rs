@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use protocol::{
     AccountId, Lots, OrderId, Rate, Ticks,
     event::{Fill, Trade},
-    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX},
+    limits::FILLS_MAX,
     order::{CloseReason, OrderStatus, PositionSide, SelfTradePrevention, Side},
 };
 use rules::{
@@ -16,10 +16,11 @@ use rules::{
 use crate::{
     accounts::HoldingAt,
     book::{Order, Slot},
-    desk::Desk,
+    desk::{Desk, Ended},
     limits::EVENTS_RESERVE,
     output::{Output, Sink},
     symbols::Terms,
+    work::Unit,
 };
 
 /// An order on its way through the book.
@@ -59,10 +60,11 @@ pub(crate) struct Outlook {
 }
 
 impl Outlook {
-    /// The match fits into one command's events: to each maker a trade or a close, a clipped
-    /// order, a level and a reservation; to each clipped order a close and a level.
-    pub const fn fits(&self) -> bool {
-        1 + 4 * self.met + 2 * self.reducing <= EVENTS_PER_COMMAND_MAX - EVENTS_RESERVE
+    /// The match fits into so many events: to each maker a trade or a close, the end of a
+    /// conditional order, a clipped order, a level and a reservation; to each clipped order a
+    /// close, the end of a conditional order and a level.
+    pub const fn fits(&self, room: usize) -> bool {
+        1 + 5 * self.met + 3 * self.reducing <= room - EVENTS_RESERVE
     }
 }
 
@@ -78,7 +80,7 @@ impl Desk<'_> {
                 break;
             };
             let made = out.events() + self.changes.len();
-            if met == FILLS_MAX || made > EVENTS_PER_COMMAND_MAX - EVENTS_RESERVE {
+            if met == FILLS_MAX || made > self.ceiling - EVENTS_RESERVE {
                 return Stop::FillsMax;
             }
             met += 1;
@@ -202,6 +204,16 @@ impl Desk<'_> {
             taker: taken,
             maker: made,
         });
+        if taker.remaining == 0 {
+            self.tell_finished(&Ended::of_taker(taker), out);
+        }
+        if maker.remaining() == 0 {
+            self.tell_finished(&Ended::of(&maker), out);
+        }
+        self.symbol.last = price;
+        if self.symbol.triggers.is_some() {
+            self.symbol.look(self.quotes[usize::from(self.at)].mark, self.work);
+        }
         self.clip(maker.data.holding, out);
     }
 
@@ -217,15 +229,22 @@ impl Desk<'_> {
         let mult = self.quote().mult;
         let holding = self.accounts.holding_mut(terms.holding);
         let position = &mut holding.exposure.position;
-        let long_before = position.qty.max(0);
+        let before = position.qty;
         let pnl = position.trade(side.sign() * lots, price, mult);
         let position = *position;
-        self.symbol.open_interest += position.qty.max(0) - long_before;
+        self.symbol.open_interest += position.qty.max(0) - before.max(0);
+        let gone = before != 0 && before.signum() != position.qty.signum();
+        let closing = holding.algos.closing > 0;
         let fee = fees::fee(value(price, lots, mult), rate);
         *self.fees += fee;
         let account = holding.account;
         let account = self.accounts.account_mut(account);
         account.cash = cash(i128::from(account.cash) + pnl - fee);
+        if gone && closing {
+            let through = self.symbol.triggers.as_ref().map_or(0, |triggers| triggers.count());
+            let unit = Unit::Gone { account: account.id, through };
+            self.work.add(self.symbol.spec.symbol, unit);
+        }
         Fill {
             order: OrderId::NONE,
             account: account.id,

@@ -1,7 +1,7 @@
 //! New orders, and the ends of open ones.
 
 use protocol::{
-    AccountId, ClientId, Lots, OrderId, Reject, Ticks,
+    AccountId, AlgoId, ClientId, Lots, OrderId, Reject, Ticks,
     command::{Cancel, Place},
     event::OrderAccepted,
     limits::{OPEN_ORDERS_MAX, ORDERS_MAX},
@@ -37,6 +37,7 @@ impl Desk<'_> {
         &mut self,
         order: &Place,
         plan: &Plan,
+        algo: AlgoId,
         out: &mut Output<'_, S>,
     ) -> OrderId {
         let id = self.symbol.book.next_order_id();
@@ -70,7 +71,8 @@ impl Desk<'_> {
                 client: plan.client,
                 reserve: plan.reserve,
                 good_till: order.good_till,
-                queued: self.seq,
+                queued: self.turn,
+                algo,
                 time_in_force: order.time_in_force,
                 self_trade: order.self_trade,
                 reduce_only: order.reduce_only,
@@ -100,6 +102,16 @@ impl Desk<'_> {
         check_form(order, self.now)?;
         self.check_open(order.reduce_only)?;
         self.check_qty(order.qty, order.order_type)?;
+        self.plan_sized(order, last_try, scratch)
+    }
+
+    /// As [`Self::plan`], of an order whose form and quantity are known to be right.
+    pub fn plan_sized(
+        &self,
+        order: &Place,
+        last_try: bool,
+        scratch: &mut LeftToClose,
+    ) -> Result<Plan, Refusal> {
         let price = match order.order_type {
             OrderType::Market => self.market_price(order.side)?,
             OrderType::Limit => {
@@ -191,13 +203,18 @@ impl Desk<'_> {
     /// Ends an account's open orders on the symbol, oldest accept first.
     pub fn cancel_all<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) -> Verdict {
         self.check_cancellable()?;
+        self.close_all(account, out);
+        Ok(OrderId::NONE)
+    }
+
+    /// As [`Self::cancel_all`], whatever the symbol's state is.
+    pub fn close_all<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) {
         if let Some(at) = self.accounts.find_holding(account, self.at) {
             while let Some(slot) = self.accounts.holding(at).orders.first {
                 self.close(slot, OrderStatus::Canceled, CloseReason::Canceled, out);
             }
         }
         self.settle(out);
-        Ok(OrderId::NONE)
     }
 
     /// An account's open order by its id or, when that is 0, by the client's.
@@ -281,12 +298,12 @@ impl Desk<'_> {
         let (account, side) = (order.account, order.side);
         let outlook = self.dry_run(account, side, limit, qty, order.self_trade, scratch);
         if order.time_in_force == TimeInForce::Fok {
-            require(outlook.lots == qty && outlook.fits(), Reject::WouldNotFill)?;
+            require(outlook.lots == qty && outlook.fits(self.room), Reject::WouldNotFill)?;
         }
         Ok(outlook.worst.unwrap_or(limit))
     }
 
-    fn check_cancellable(&self) -> Result<(), Reject> {
+    pub fn check_cancellable(&self) -> Result<(), Reject> {
         let halted = self.symbol.spec.state == protocol::order::SymbolState::Halted;
         require(!halted, Reject::SymbolNotTrading)
     }
@@ -301,6 +318,7 @@ impl Ended {
             qty: taker.cum_qty + taker.remaining,
             cum_qty: taker.cum_qty,
             cum_quote: taker.terms.cum_quote,
+            algo: taker.terms.algo,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A trading shard: symbols, accounts, and the link to the ledger that their money comes over.
 
 use protocol::{
-    AccountId, Cash, OrderId, Reject, ShardId, SymbolId,
+    AccountId, AlgoId, Cash, Micros, OrderId, Reject, SessionId, ShardId, SymbolId,
     command::{CancelAll, Command, Genesis, Grant, LinkAck, Place, Recall},
     event::{CashChanged, LinkAcked, LinkApplied, ReturnIssued},
     limits::{CASH_MAX, EVENTS_PER_COMMAND_MAX},
@@ -9,16 +9,18 @@ use protocol::{
 };
 
 use crate::{
-    accounts::Accounts,
+    accounts::{Accounts, Holding},
     client_ids::ClientIds,
     desk::{Changes, Desk},
     engine::{Capacity, Frame},
     hash::Digest,
+    limits::{UNIT_EVENTS_MAX, WORK_EVENTS_MAX},
     links::{Link, Message},
     matching::LeftToClose,
     output::{Output, Sink},
     symbols::Symbols,
     verdict::{Refusal, Verdict, require},
+    work::{Job, Unit, Work},
 };
 
 pub(crate) struct Shard {
@@ -26,6 +28,10 @@ pub(crate) struct Shard {
     symbols: Symbols,
     accounts: Accounts,
     clients: ClientIds,
+    algo_clients: ClientIds,
+    work: Work,
+    /// Commands and units of pending work that were begun.
+    turn: u64,
     ledger: Link,
     /// Fees taken, less rebates.
     fees: i128,
@@ -40,6 +46,9 @@ impl Shard {
             symbols: Symbols::with_capacity(capacity.orders),
             accounts: Accounts::with_capacity(capacity.accounts),
             clients: ClientIds::new(&genesis.secret, capacity.orders),
+            algo_clients: ClientIds::new(&genesis.secret, 0),
+            work: Work::new(),
+            turn: 0,
             ledger: Link::new(),
             fees: 0,
             changes: Changes::with_capacity(EVENTS_PER_COMMAND_MAX),
@@ -58,7 +67,7 @@ impl Shard {
                 self.tried(frame, order.account);
                 let plan = self.plan(frame, order)?;
                 let mut desk = self.desk(frame, order.symbol)?;
-                Ok(desk.place(order, &plan, out))
+                Ok(desk.place(order, &plan, AlgoId::NONE, out))
             }
             Command::TestPlace(order) => {
                 self.plan(frame, order)?;
@@ -77,6 +86,18 @@ impl Shard {
                 check_account(*account)?;
                 self.desk(frame, *symbol)?.cancel_all(*account, out)
             }
+            Command::PlaceAlgo(terms) => {
+                check_account(terms.account)?;
+                self.desk(frame, terms.symbol)?.place_algo(terms, out)
+            }
+            Command::CancelAlgo(cancel) => {
+                check_account(cancel.account)?;
+                self.desk(frame, cancel.symbol)?.cancel_algo(cancel, out)
+            }
+            Command::CancelAllAlgos(CancelAll { account, symbol, .. }) => {
+                check_account(*account)?;
+                self.desk(frame, *symbol)?.cancel_all_algos(*account, out)
+            }
             Command::SetLeverage(set) => {
                 check_account(set.account)?;
                 self.tried(frame, set.account);
@@ -91,7 +112,9 @@ impl Shard {
             Command::SetSymbolState(set) => {
                 done(self.symbols.set_state(set.symbol, set.state, out))
             }
-            Command::IndexPrices(prices) => done(self.symbols.set_index(prices, out)),
+            Command::IndexPrices(prices) => {
+                done(self.symbols.set_index(prices, &mut self.work, out))
+            }
             Command::Grant(grant) => self.grant(frame, grant, out),
             Command::Recall(recall) => self.recall(frame, recall, out),
             Command::LinkAck(ack) => self.acked(ack, out),
@@ -99,12 +122,9 @@ impl Shard {
             Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
                 Err(Reject::WrongShard.into())
             }
-            Command::PlaceAlgo(_)
-            | Command::CancelAlgo(_)
-            | Command::CancelAllAlgos(_)
-            | Command::Countdown(_)
-            | Command::Open(_)
-            | Command::Genesis(_) => Err(Reject::Unsupported.into()),
+            Command::Countdown(_) | Command::Open(_) | Command::Genesis(_) => {
+                Err(Reject::Unsupported.into())
+            }
         }
     }
 
@@ -117,7 +137,61 @@ impl Shard {
         self.symbols.digest(into);
         self.accounts.digest(into);
         self.ledger.digest(into);
-        into.add(self.fees);
+        into.add(self.fees).add(self.turn);
+        for place in self.accounts.places() {
+            for (_, holding) in self.accounts.holdings_of(place) {
+                self.digest_algos(holding, into);
+            }
+        }
+        self.work.digest(into);
+    }
+
+    fn digest_algos(&self, holding: &Holding, into: &mut Digest) {
+        let Some(triggers) = &self.symbols.symbol(holding.symbol).triggers else { return };
+        let first = holding.algos.first;
+        for at in core::iter::successors(first, |at| triggers.get(*at).next) {
+            triggers.digest_algo(at, into);
+        }
+    }
+
+    /// Does pending work: so many units at the most, and none after many events.
+    pub fn work<S: Sink>(&mut self, now: Micros, most: usize, out: &mut Output<'_, S>) {
+        for _ in 0..most {
+            if out.events() > WORK_EVENTS_MAX {
+                return;
+            }
+            let Some(job) = self.work.next() else { return };
+            self.do_job(now, job, out);
+        }
+    }
+
+    /// Ends a frame: what came due in it is done before the next commands.
+    pub fn close_frame(&mut self) {
+        self.work.close_frame();
+    }
+
+    /// The log time from which on a tick has work to do.
+    pub fn wake_at(&self, now: Micros) -> Option<Micros> {
+        (!self.work.is_empty()).then_some(now)
+    }
+
+    fn do_job<S: Sink>(&mut self, now: Micros, job: Job, out: &mut Output<'_, S>) {
+        let frame = Frame {
+            seq: 0,
+            now,
+            session: SessionId::NONE,
+            number: 0,
+            last_try: true,
+            ceiling: out.events() + UNIT_EVENTS_MAX,
+            room: UNIT_EVENTS_MAX,
+        };
+        let mut scratch = core::mem::take(&mut self.left_to_close);
+        let mut desk = self.desk(&frame, job.symbol).expect("work is on listed symbols");
+        match job.unit {
+            Unit::Gone { account, through } => desk.expire_closing(account, through, out),
+            Unit::Fire { count } => desk.fire(count, &mut scratch, out),
+        }
+        self.left_to_close = scratch;
     }
 
     fn plan(&mut self, frame: &Frame, order: &Place) -> Result<crate::orders::Plan, Refusal> {
@@ -135,14 +209,19 @@ impl Shard {
     fn desk(&mut self, frame: &Frame, symbol: SymbolId) -> Result<Desk<'_>, Reject> {
         let at = self.symbols.find(symbol)?;
         let (symbol, quotes) = self.symbols.split(at);
+        self.turn += 1;
         Ok(Desk {
-            seq: frame.seq,
+            turn: self.turn,
             now: frame.now,
+            ceiling: frame.ceiling,
+            room: frame.room,
             at,
             symbol,
             quotes,
             accounts: &mut self.accounts,
             clients: &mut self.clients,
+            algo_clients: &mut self.algo_clients,
+            work: &mut self.work,
             changes: &mut self.changes,
             fees: &mut self.fees,
         })

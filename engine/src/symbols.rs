@@ -1,9 +1,9 @@
 //! The symbols of a shard: what they are, what they cost now, and their books.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use protocol::{
-    Event, Lots, Reject, Seq, ShardId, SymbolId, Ticks,
+    AlgoId, Event, Lots, Reject, ShardId, SymbolId, Ticks,
     event::{Mark, SymbolStateChanged},
     instrument::{Brackets, SymbolSpec},
     limits::{INDEX_PRICES_MAX, SYMBOLS_MAX},
@@ -17,7 +17,9 @@ use crate::{
     client_ids::ClientKey,
     hash::Digest,
     output::{Output, Sink},
+    triggers::{Prices, Triggers},
     verdict::require,
+    work::Work,
 };
 
 /// What an engine keeps with a resting order besides what its book needs.
@@ -29,8 +31,10 @@ pub(crate) struct Terms {
     pub cum_quote: i64,
     /// For GTD; else 0.
     pub good_till: u64,
-    /// The frame that put it into its queue: a greater one is behind.
-    pub queued: Seq,
+    /// The turn that put it into its queue: a greater one is behind.
+    pub queued: u64,
+    /// The conditional order it stems from, or none.
+    pub algo: AlgoId,
     pub amends: u32,
     pub time_in_force: TimeInForce,
     pub self_trade: SelfTradePrevention,
@@ -49,6 +53,7 @@ impl Default for Terms {
             cum_quote: 0,
             good_till: 0,
             queued: 0,
+            algo: AlgoId::NONE,
             amends: 0,
             time_in_force: TimeInForce::Gtc,
             self_trade: SelfTradePrevention::ExpireMaker,
@@ -87,6 +92,20 @@ pub(crate) struct Symbol {
     pub open_interest: Lots,
     /// Sum of the resting orders' lots.
     pub resting: Lots,
+    /// Price of the last trade; 0 before the first.
+    pub last: Ticks,
+    /// What waits for a price; nothing ever did: none.
+    pub triggers: Option<Box<Triggers>>,
+}
+
+impl Symbol {
+    /// Looks which conditions a move of the last price or of the mark has made true.
+    pub fn look(&mut self, mark: Ticks, work: &mut Work) {
+        let prices = Prices::of(self, mark);
+        if let Some(triggers) = &mut self.triggers {
+            triggers.look(&prices, self.spec.symbol, work);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -111,6 +130,10 @@ impl Symbols {
 
     pub fn quotes(&self) -> &[Quote] {
         &self.quotes
+    }
+
+    pub fn symbol(&self, at: u16) -> &Symbol {
+        &self.list[usize::from(at)]
     }
 
     /// One symbol to change beside the prices of all.
@@ -178,14 +201,17 @@ impl Symbols {
     pub fn set_index<S: Sink>(
         &mut self,
         prices: &protocol::command::IndexPrices,
+        work: &mut Work,
         out: &mut Output<'_, S>,
     ) -> Result<(), Reject> {
         let count = usize::from(prices.count);
         require(count <= INDEX_PRICES_MAX, Reject::Malformed)?;
         for row in &prices.rows[..count] {
             let Ok(at) = self.find(row.symbol) else { continue };
-            let tick_e8 = self.list[usize::from(at)].spec.tick_e8;
-            let Some(mark) = instrument::to_ticks(row.price_e8, tick_e8) else { continue };
+            let symbol = &mut self.list[usize::from(at)];
+            let Some(mark) = instrument::to_ticks(row.price_e8, symbol.spec.tick_e8) else {
+                continue;
+            };
             let quote = &mut self.quotes[usize::from(at)];
             (quote.mark, quote.index_e8) = (mark, row.price_e8);
             out.emit(&Mark {
@@ -196,6 +222,7 @@ impl Symbols {
                 funding_rate: 0,
                 next_funding: 0,
             });
+            symbol.look(mark, work);
         }
         Ok(())
     }
@@ -210,7 +237,10 @@ impl Symbols {
                 Some(brackets) => into.add(1u8).add_bytes(Event::BracketsSet(*brackets).body()),
             };
             into.add(quote.mark).add(quote.index_e8);
-            into.add(symbol.open_interest).add(symbol.resting);
+            into.add(symbol.open_interest).add(symbol.resting).add(symbol.last);
+            if let Some(triggers) = &symbol.triggers {
+                triggers.digest(into);
+            }
             let counters = symbol.book.counters();
             into.add(counters.order.0).add(counters.trade.0).add(counters.update);
             for side in [Side::Buy, Side::Sell] {
@@ -230,6 +260,8 @@ impl Symbols {
             book: Book::with_capacity(self.orders),
             open_interest: 0,
             resting: 0,
+            last: 0,
+            triggers: None,
         });
         self.quotes.push(Quote {
             mult: spec.mult,
@@ -258,6 +290,9 @@ fn digest_order(order: &Order<Terms>, into: &mut Digest) {
     into.add(order.price()).add(order.remaining()).add(order.cum_qty());
     into.add(terms.client.0).add(terms.cum_quote).add(terms.good_till).add(terms.amends);
     into.add(terms.reserve.assumed).add(terms.reserve.loss).add(terms.reserve.taker_fee);
-    into.add(terms.queued).add(terms.time_in_force as u8).add(terms.self_trade as u8);
+    into.add(terms.queued)
+        .add(terms.algo.0)
+        .add(terms.time_in_force as u8)
+        .add(terms.self_trade as u8);
     into.add(u8::from(terms.reduce_only));
 }

@@ -50,6 +50,11 @@ impl AlgoId {
         Self((count << ALGO_SYMBOL_BITS) | symbol.0 as u64)
     }
 
+    /// Its place among the symbol's, from 1.
+    pub const fn count(self) -> u64 {
+        self.0 >> ALGO_SYMBOL_BITS
+    }
+
     pub const fn symbol(self) -> SymbolId {
         SymbolId(self.0 as u16)
     }

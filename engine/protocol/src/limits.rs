@@ -13,6 +13,8 @@ pub const FILLS_MAX: u32 = 1_024;
 pub const EVENTS_PER_COMMAND_MAX: usize = 8_192;
 /// Open orders an account may have on one symbol.
 pub const OPEN_ORDERS_MAX: u32 = 200;
+/// Conditional orders that an account may have waiting on one shard.
+pub const ALGOS_MAX: u32 = 200;
 /// Symbols a shard can list.
 pub const SYMBOLS_MAX: usize = 256;
 /// Accounts a shard can hold.

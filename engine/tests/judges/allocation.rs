@@ -8,7 +8,7 @@ use std::{
 use engine::{Engine, Sink};
 use protocol::{
     Command, Envelope, EventBody, FrameHeader, SessionId, SymbolId,
-    command::{Amend, CancelAll},
+    command::{Amend, CancelAll, PlaceAlgo},
     limits::COMMAND_BYTES_MAX,
     order::{PriceMatch, Side, TimeInForce},
 };
@@ -16,6 +16,7 @@ use protocol::{
 use crate::{
     bench::{Bench, Frame, index},
     trading::limit,
+    triggers::stop,
 };
 
 struct Counting;
@@ -69,7 +70,17 @@ fn frames(bench: &Bench, count: u64) -> Vec<Frame> {
         let price = 100 + below(15) as i64 - 7;
         let mut order = limit(account, side, price, 1 + below(9) as i64);
         order.client_id = protocol::Name::new(&format!("client-{}", below(5_000))).unwrap();
-        let command = match below(20) {
+        let command = match below(24) {
+            20..=22 => Command::PlaceAlgo(PlaceAlgo {
+                client_id: order.client_id,
+                trigger_price: price + side.sign(),
+                ..stop(account, side, price, order.qty)
+            }),
+            23 => Command::CancelAllAlgos(CancelAll {
+                account: order.account,
+                symbol: order.symbol,
+                _pad: [0; 2],
+            }),
             0 => Command::CancelAll(CancelAll {
                 account: order.account,
                 symbol: order.symbol,

@@ -9,6 +9,8 @@ use protocol::{
     order::{CloseReason, OrderStatus, OrderType, Side, TimeInForce},
 };
 
+use crate::auditor_algos::AlgoBooks;
+
 #[derive(Clone, Copy, Debug)]
 struct Order {
     account: u32,
@@ -55,6 +57,7 @@ pub struct Auditor {
     now: u64,
     /// The exposure-adding order accepted in this frame, and the fills since.
     accepted: Option<(u32, usize)>,
+    pub algos: AlgoBooks,
 }
 
 impl Auditor {
@@ -62,6 +65,7 @@ impl Auditor {
     pub fn take(&mut self, ts: u64, events: &[Event]) {
         self.now = ts;
         self.accepted = None;
+        let works = self.algos.expect_work();
         let outcomes = events.iter().filter(|event| matches!(event, Event::Outcome(_))).count();
         assert_eq!(outcomes, 1, "one outcome a frame");
         assert!(matches!(events.last(), Some(Event::Outcome(_))), "and it is the last event");
@@ -70,10 +74,12 @@ impl Auditor {
         }
         if let Some(Event::Outcome(outcome)) = events.last()
             && outcome.reject != Reject::None
+            && !works
         {
             let quiet = |event: &Event| matches!(event, Event::Outcome(_) | Event::LinkApplied(_));
             assert!(events.iter().all(quiet), "a refused command changes nothing: {events:?}");
         }
+        self.algos.check(|symbol, order| self.orders[&(symbol, order)].ended);
         self.check_money();
         self.check_books();
         self.check_margin();
@@ -88,6 +94,7 @@ impl Auditor {
     fn hear(&mut self, event: &Event) {
         match event {
             Event::OrderAccepted(order) => {
+                self.algos.order_accepted(order.symbol.0, order.order.0);
                 let closable = match self.position(order.account.0, order.symbol.0).qty {
                     qty if (qty > 0) == (order.side == Side::Buy) => 0,
                     qty => qty.abs(),
@@ -117,9 +124,14 @@ impl Auditor {
             Event::Trade(trade) => self.hear_trade(trade),
             Event::OrderAmended(amended) => self.hear_amended(amended),
             Event::OrderClosed(closed) => self.hear_closed(closed),
-            Event::AlgoAccepted(_) | Event::AlgoChanged(_) | Event::CountdownSet(_) => {
-                unreachable!("conditional orders are refused")
+            Event::AlgoAccepted(accepted) => {
+                self.algos.accepted(accepted.algo.0, &accepted.terms);
             }
+            Event::AlgoChanged(change) => {
+                let order = self.orders.get(&(change.symbol.0, change.order.0));
+                self.algos.changed(change, order.is_some_and(|order| order.ended));
+            }
+            Event::CountdownSet(_) => unreachable!("countdowns are refused"),
             Event::Level(level) => {
                 let symbol = self.symbols.get_mut(&level.symbol.0).unwrap();
                 symbol.updates += 1;
@@ -151,12 +163,18 @@ impl Auditor {
                 };
                 let symbol = self.symbols.entry(spec.symbol.0).or_insert(fresh);
                 symbol.default_leverage = spec.default_leverage;
+                self.algos.listed(spec.symbol.0, spec.trigger_protect);
             }
             Event::BracketsSet(brackets) => {
                 let top = brackets.rows[0].max_leverage as u8;
                 self.symbols.get_mut(&brackets.symbol.0).unwrap().top_leverage = top;
             }
-            Event::Mark(mark) => self.symbols.get_mut(&mark.symbol.0).unwrap().mark = mark.mark,
+            Event::Mark(mark) => {
+                self.symbols.get_mut(&mark.symbol.0).unwrap().mark = mark.mark;
+                self.algos.marked(mark.symbol.0, mark.mark);
+                // what was accepted before it, in this frame, was judged by another mark
+                self.accepted = None;
+            }
             Event::CashChanged(change) => {
                 self.paid_in += i128::from(change.delta);
                 let cash = self.cash.entry(change.account.0).or_default();
@@ -198,6 +216,7 @@ impl Auditor {
             .sum();
         let realised = i128::from(trade.taker.pnl) + i128::from(trade.maker.pnl);
         assert_eq!(moved, realised, "what is realised leaves the entries");
+        self.algos.traded(symbol_id, trade.price);
         if let Some((_, fills)) = &mut self.accepted {
             *fills += 1;
         }
@@ -225,6 +244,9 @@ impl Auditor {
             assert!(same_side && after.qty.abs() < before.qty.abs(), "only reduces: {fill:?}");
         }
         self.positions.insert((fill.account.0, symbol), after);
+        if before.qty != 0 && before.qty.signum() != after.qty.signum() {
+            self.algos.gone(fill.account.0, symbol);
+        }
         let cash = self.cash.entry(fill.account.0).or_default();
         *cash += fill.pnl - fill.fee;
         assert_eq!(*cash, fill.cash);

@@ -12,6 +12,8 @@ use protocol::{
 };
 
 pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
+/// Units of pending work that an engine does before a command.
+pub const WORK_PER_TURN: usize = 64;
 pub const START_US: u64 = 1_700_000_000_000_000;
 const SECRET: [u8; 16] = *b"a judge's secret";
 
@@ -45,7 +47,10 @@ pub struct Bench {
     pub links: [u64; 4],
     /// The owners of symbols 1 and 2's orders, by id from 1.
     pub owners: [Vec<AccountId>; 2],
+    /// The same of their conditional orders.
+    pub algo_owners: [Vec<AccountId>; 2],
     pub trades: usize,
+    pub work_per_turn: usize,
 }
 
 /// The last event of a frame.
@@ -59,15 +64,21 @@ pub fn outcome(events: &[Event]) -> Outcome {
 impl Bench {
     /// An engine that knows its shard, with two sessions open.
     pub fn new(shard: u8) -> Self {
+        Self::of_shard(shard, WORK_PER_TURN)
+    }
+
+    fn of_shard(shard: u8, work_per_turn: usize) -> Self {
         let mut bench = Self {
-            engine: Engine::new(CAPACITY),
+            engine: Engine::new(CAPACITY).with_work_per_turn(work_per_turn),
             seq: 0,
             ts: START_US,
             log: Vec::new(),
             sessions: [(0, 0); 2],
             links: [0; 4],
             owners: [Vec::new(), Vec::new()],
+            algo_owners: [Vec::new(), Vec::new()],
             trades: 0,
+            work_per_turn,
         };
         bench.raw(&Command::Genesis(Genesis {
             cluster: 7,
@@ -86,7 +97,12 @@ impl Bench {
 
     /// A trading shard with two symbols, priced, and money for some accounts.
     pub fn trading(grants: &[(u32, i64)]) -> Self {
-        let mut bench = Self::new(1);
+        Self::trading_with_work(grants, WORK_PER_TURN)
+    }
+
+    /// As [`Self::trading`], with another bound of pending work.
+    pub fn trading_with_work(grants: &[(u32, i64)], most: usize) -> Self {
+        let mut bench = Self::of_shard(1, most);
         for symbol in [1, 2] {
             bench.ok(&Command::ListSymbol(spec(symbol)));
             bench.ok(&Command::SetBrackets(brackets(symbol)));
@@ -160,6 +176,9 @@ impl Bench {
             self.trades += usize::from(matches!(event, Event::Trade(_)));
             if let Event::OrderAccepted(order) = event {
                 self.owners[usize::from(order.symbol.0 - 1)].push(order.account);
+            }
+            if let Event::AlgoAccepted(algo) = event {
+                self.algo_owners[usize::from(algo.terms.symbol.0 - 1)].push(algo.terms.account);
             }
         }
         events

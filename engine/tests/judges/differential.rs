@@ -15,7 +15,7 @@ pub fn cases(slice: u32, full: u32) -> ProptestConfig {
 
 /// Plays the bench's log so far to a new twin.
 fn twin_of(bench: &Bench) -> Twin {
-    let mut twin = Twin::new();
+    let mut twin = Twin::with_work_per_turn(bench.work_per_turn);
     for (header, payload) in &bench.log {
         twin.apply(header, payload);
     }
@@ -50,9 +50,10 @@ proptest! {
     #[test]
     fn a_trading_shard_is_its_twin(
         steps in flow::steps(120), cash in prop::array::uniform4(0i64..60_000),
+        work in prop::sample::select(vec![1, 2, 64, usize::MAX]),
     ) {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
-        let mut bench = Bench::trading(&grants);
+        let mut bench = Bench::trading_with_work(&grants, work);
         let mut mark = [100; 2];
         compare(&mut bench, &steps, |bench, step| flow::trading_act(bench, step, &mut mark))?;
     }

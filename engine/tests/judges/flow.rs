@@ -5,13 +5,14 @@
 
 use proptest::prelude::*;
 use protocol::{
-    AccountId, ClientId, Command, Envelope, Name, OrderId, SessionId, ShardId, SymbolId,
+    AccountId, AlgoId, ClientId, Command, Envelope, Name, OrderId, SessionId, ShardId, SymbolId,
     command::{
-        Amend, Cancel, CancelAll, Deposit, Grant, Lend, LinkAck, Place, Recall, Return, SetFees,
-        SetLeverage, SetSymbolState, Tick,
+        Amend, Cancel, CancelAlgo, CancelAll, Deposit, Grant, Lend, LinkAck, Place, PlaceAlgo,
+        Recall, Return, SetFees, SetLeverage, SetSymbolState, Tick,
     },
     order::{
-        OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce,
+        AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState,
+        TimeInForce, WorkingType,
     },
 };
 
@@ -67,8 +68,10 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
     let symbol_id = SymbolId(symbol);
     let now_mark = mark[usize::from(symbol) - 1];
     let command = match choice {
-        0..=44 => Command::Place(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
-        45..=49 => Command::TestPlace(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
+        0..=29 => Command::Place(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
+        30..=43 => Command::PlaceAlgo(algo(&mut draw, account, symbol_id, now_mark, bench.ts)),
+        44..=45 => cancel_algo(bench, &mut draw, account, symbol_id),
+        46..=49 => Command::TestPlace(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
         50..=64 => {
             let (order, account) = recent(bench, &mut draw, symbol, account);
             Command::Amend(Amend { order, ..amend(&mut draw, account, symbol_id, now_mark) })
@@ -219,6 +222,55 @@ fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: 
         client_id: client_id(draw.below(64).saturating_sub(56)),
         _pad2: [0; 4],
     }
+}
+
+fn algo(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: u64) -> PlaceAlgo {
+    let flags = draw.below(4096);
+    let plain = place(draw, account, symbol, mark, now);
+    let algo_type = AlgoType::ALL[usize::from(flags % 5)];
+    let limit = matches!(algo_type, AlgoType::Stop | AlgoType::TakeProfit);
+    let may_close = matches!(algo_type, AlgoType::StopMarket | AlgoType::TakeProfitMarket);
+    let close_position = may_close && flags >> 3 & 1 == 1;
+    let matched = limit && plain.price_match != PriceMatch::None;
+    let price = if limit && !matched { plain.price.max(mark - 6) } else { 0 };
+    PlaceAlgo {
+        account,
+        symbol,
+        side: if flags >> 4 & 1 == 0 { Side::Buy } else { Side::Sell },
+        algo_type,
+        time_in_force: if limit { plain.time_in_force } else { TimeInForce::Gtc },
+        self_trade: plain.self_trade,
+        price_match: if matched { plain.price_match } else { PriceMatch::None },
+        position_side: PositionSide::Both,
+        working_type: WorkingType::ALL[usize::from(flags >> 5 & 1)],
+        reduce_only: plain.reduce_only && !close_position,
+        close_position,
+        price_protect: flags >> 6 & 1 == 1,
+        price,
+        qty: if close_position { 0 } else { plain.qty },
+        trigger_price: mark + i64::from(flags >> 7 & 15) - 8,
+        activate_price: 0,
+        callback: 0,
+        good_till: if limit { plain.good_till } else { 0 },
+        client_id: plain.client_id,
+        _pad: [0; 4],
+    }
+}
+
+/// One of late and mostly its owner; sometimes by client id, sometimes all of the account's.
+fn cancel_algo(bench: &Bench, draw: &mut Draw, account: AccountId, symbol: SymbolId) -> Command {
+    let owners = &bench.algo_owners[usize::from(symbol.0) - 1];
+    let choice = draw.below(10);
+    if choice == 0 {
+        return Command::CancelAllAlgos(CancelAll { account, symbol, _pad: [0; 2] });
+    }
+    let back = usize::from(draw.below(6));
+    let client_id = client_id(draw.below(6));
+    let recent = owners.len().checked_sub(back).filter(|at| *at > 0 && choice > 2);
+    let (count, account) = recent.map_or((0, account), |at| (at as u64, owners[at - 1]));
+    let algo = if count == 0 { AlgoId::NONE } else { AlgoId::new(symbol, count) };
+    let (_pad, _pad2) = ([0; 2], [0; 4]);
+    Command::CancelAlgo(CancelAlgo { account, symbol, _pad, algo, client_id, _pad2 })
 }
 
 fn amend(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Amend {

@@ -35,10 +35,10 @@ proptest! {
 
     #[test]
     fn every_step_holds_the_invariants(
-        steps in flow::steps(150), cash in prop::array::uniform5(0i64..80_000),
+        steps in flow::steps(150), cash in prop::array::uniform5(0i64..80_000), work in 0usize..4,
     ) {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
-        audited(&mut Bench::trading(&grants), &steps);
+        audited(&mut Bench::trading_with_work(&grants, work), &steps);
     }
 }
 
@@ -56,8 +56,10 @@ fn fixed_steps(count: usize) -> Vec<Step> {
 fn flows_trade() {
     let grants = [(1, 900_000), (2, 800_000), (3, 700_000), (4, 60_000)];
     let bench = &mut Bench::trading(&grants);
-    let (held, trades) = audited(bench, &fixed_steps(4_000)).activity();
+    let auditor = audited(bench, &fixed_steps(4_000));
+    let (held, trades) = auditor.activity();
     assert!(held >= 2 && trades > 200, "{held} positions after {trades} trades");
+    assert!(auditor.algos.fired > 20, "{} conditional orders fired", auditor.algos.fired);
 }
 
 /// The flows that twin and auditor judge meet the rules they are there for.
@@ -103,6 +105,8 @@ fn flows_reach_the_rules() {
         Reject::TooManyOpenOrders,
         Reject::InvalidCombination,
         Reject::TooManyAmends,
+        Reject::TooManyAlgos,
+        Reject::TrailInvalid,
         Reject::LedgerBusy,
     ];
     let missing = |reject: &&Reject| !rejects.contains(reject) && !elsewhere.contains(reject);

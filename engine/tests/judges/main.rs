@@ -5,6 +5,7 @@
 
 mod allocation;
 mod auditor;
+mod auditor_algos;
 mod bench;
 mod bounds;
 mod determinism;
@@ -15,4 +16,5 @@ mod garbage;
 mod invariants;
 mod lending;
 mod trading;
+mod triggers;
 mod twin;

@@ -73,6 +73,9 @@ impl Shard {
                 mark: 0,
                 orders: Vec::new(),
                 order_ids: 0,
+                algos: Vec::new(),
+                algo_ids: 0,
+                last: 0,
                 trade_ids: 0,
                 updates: 0,
             };
@@ -126,6 +129,7 @@ impl Shard {
                 funding_rate: 0,
                 next_funding: 0,
             }));
+            self.look(row.symbol.0);
         }
         Ok(0)
     }

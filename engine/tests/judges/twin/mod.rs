@@ -3,6 +3,7 @@
 //! It recounts every sum from the orders, finds makers by scanning, and foresees a match by
 //! playing it on a copy of everything. Slow, and plain enough to be read as the rules.
 
+mod algos;
 mod checks;
 mod ledger;
 mod margin;
@@ -55,15 +56,23 @@ enum Role {
 pub struct Twin {
     sessions: BTreeMap<u64, Session>,
     role: Role,
+    work_per_turn: usize,
 }
 
 impl Twin {
     pub fn new() -> Self {
-        Self { sessions: BTreeMap::new(), role: Role::Unborn }
+        Self { sessions: BTreeMap::new(), role: Role::Unborn, work_per_turn: 64 }
+    }
+
+    pub fn with_work_per_turn(work_per_turn: usize) -> Self {
+        Self { work_per_turn, ..Self::new() }
     }
 
     pub fn apply(&mut self, header: &FrameHeader, payload: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
+        if let Role::Shard(shard) = &mut self.role {
+            shard.begin_frame(header.ts, self.work_per_turn);
+        }
         let (mut session, mut number) = (0, 0);
         let answer = match Command::decode(header.kind, payload) {
             Err(_) => no(Reject::Malformed),
@@ -92,6 +101,11 @@ impl Twin {
                 }
             }
         };
+        if let Role::Shard(shard) = &mut self.role {
+            // of a frame that was refused before its shard saw it
+            events.append(&mut shard.events);
+            shard.close_frame();
+        }
         let (order, reject, amount) = match answer {
             Ok(order) => (order, Reject::None, 0),
             Err((reject, amount)) => (0, reject, amount),

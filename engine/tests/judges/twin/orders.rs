@@ -4,10 +4,10 @@ use protocol::{
     AccountId, ClientId, Event, OrderId, Reject, SymbolId, TradeId,
     command::{Amend, Cancel, Place},
     event::{Fill, Level, OrderAccepted, OrderAmended, OrderClosed, Reserved, Trade},
-    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX},
+    limits::{FILLS_MAX, OPEN_ORDERS_MAX},
     order::{
-        CloseReason, OrderStatus, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
-        SymbolState, TimeInForce,
+        AlgoStatus, CloseReason, OrderStatus, OrderType, PositionSide, PriceMatch,
+        SelfTradePrevention, Side, SymbolState, TimeInForce,
     },
 };
 
@@ -76,13 +76,18 @@ impl Market {
 
 impl Shard {
     pub fn place(&mut self, place: &Place, last_try: bool) -> Answer {
+        let is_market = place.order_type == OrderType::Market;
+        self.check_form(place)?;
+        self.check_open(place.symbol.0, place.reduce_only)?;
+        self.check_qty(place.symbol.0, place.qty, is_market)?;
+        self.place_sized(place, 0, last_try)
+    }
+
+    pub fn place_sized(&mut self, place: &Place, algo: u64, last_try: bool) -> Answer {
         let (account, symbol, side) = (place.account.0, place.symbol.0, place.side);
         let is_market = place.order_type == OrderType::Market;
         let tif = place.time_in_force;
         let rests = !is_market && tif != TimeInForce::Ioc && tif != TimeInForce::Fok;
-        self.check_form(place)?;
-        self.check_open(symbol, place.reduce_only)?;
-        self.check_qty(symbol, place.qty, is_market)?;
         let shown = match is_market {
             true => self.market_limit(symbol, side)?,
             false => self.limit(symbol, side, place.price, place.price_match)?,
@@ -128,6 +133,7 @@ impl Shard {
             client,
             hold: Hold { assumed: 0, loss: 0, rate: 0 },
             amends: 0,
+            algo,
         };
         let mut limit = shown;
         if !rests {
@@ -216,7 +222,7 @@ impl Shard {
         if order.tif == TimeInForce::Fok && played.left() > 0 {
             return no(Reject::WouldNotFill);
         }
-        let last = copy.events.iter().rev().find_map(|event| match event {
+        let last = copy.events[self.events.len()..].iter().rev().find_map(|event| match event {
             Event::Trade(trade) => Some(trade.price),
             _ => None,
         });
@@ -228,7 +234,7 @@ impl Shard {
         while taker.left() > 0 {
             let place = self.markets[&symbol].meets(taker.side, taker.price)?;
             let made = self.events.len() + self.levels_before.len() + self.sums_before.len();
-            if met == FILLS_MAX || made > EVENTS_PER_COMMAND_MAX - RESERVE {
+            if met == FILLS_MAX || made > self.ceiling - RESERVE {
                 return Some(Early::TooMuch);
             }
             met += 1;
@@ -282,6 +288,14 @@ impl Shard {
             taker: taken,
             maker: made,
         }));
+        let taker = taker.clone();
+        for order in [&taker, &filled] {
+            if order.left() == 0 {
+                self.tell_finished(symbol, order);
+            }
+        }
+        self.markets.get_mut(&symbol).unwrap().last = filled.price;
+        self.look(symbol);
     }
 
     fn fill(&mut self, symbol: u16, order: &Order, lots: i64, price: i64, made: bool) -> Fill {
@@ -290,6 +304,7 @@ impl Shard {
         let (maker, taker) = fees.unwrap_or((spec.maker_fee, spec.taker_fee));
         let (unit, lots) = (i128::from(price) * i128::from(spec.mult), i128::from(lots));
         let fee = fee_of(unit * lots, if made { maker } else { taker }.into());
+        let before = self.holding(order.account, symbol).qty.signum();
         let holding = self.holding_mut(order.account, symbol);
         let sign = i128::from(order.side.sign());
         let mut pnl = 0;
@@ -305,6 +320,9 @@ impl Shard {
         holding.qty += sign * opens;
         holding.entry += sign * opens * unit;
         let holding = *holding;
+        if before != 0 && before != holding.qty.signum() {
+            self.gone(order.account, symbol);
+        }
         let account = self.accounts.get_mut(&order.account).unwrap();
         account.cash += pnl - fee;
         Fill {
@@ -506,6 +524,14 @@ impl Shard {
             cum_qty: order.filled,
             cum_quote: order.quote as i64,
         }));
+        self.tell_finished(symbol, order);
+    }
+
+    fn tell_finished(&mut self, symbol: u16, order: &Order) {
+        if order.algo != 0 {
+            let whose = (order.account, symbol, order.side);
+            self.tell_algo(whose, order.algo, AlgoStatus::Finished, order.id, Reject::None);
+        }
     }
 
     fn tell_amended(&mut self, symbol: u16, order: &Order, clipped: u8) {

@@ -7,12 +7,13 @@ use protocol::{
     command::{SetFees, SetLeverage},
     event::{CashChanged, FeesChanged, LinkAcked, LinkApplied, ReturnIssued, SettingsChanged},
     instrument::{Brackets, SymbolSpec},
-    limits::{ACCOUNTS_MAX, CASH_MAX, EARMARK_US, LINK_WINDOW_MAX},
+    limits::{ACCOUNTS_MAX, CASH_MAX, EARMARK_US, EVENTS_PER_COMMAND_MAX, LINK_WINDOW_MAX},
     order::{CashReason, MarginMode, SelfTradePrevention, Side, TimeInForce},
 };
 
 use super::{
     Answer, Context,
+    algos::{Algo, Job},
     margin::{Hold, Sums, value_cap},
     no,
 };
@@ -33,6 +34,8 @@ pub struct Order {
     pub client: Vec<u8>,
     pub hold: Hold,
     pub amends: u32,
+    /// The conditional order it stems from; 0: none.
+    pub algo: u64,
 }
 
 impl Order {
@@ -49,6 +52,11 @@ pub struct Market {
     /// All that rest, first come first.
     pub orders: Vec<Order>,
     pub order_ids: u64,
+    /// Those that wait, first come first.
+    pub algos: Vec<Algo>,
+    pub algo_ids: u64,
+    /// Price of the last trade; 0: none yet.
+    pub last: i64,
     pub trade_ids: u64,
     pub updates: u64,
 }
@@ -82,6 +90,11 @@ pub struct Shard {
     /// Levels and reservations as they were before this command.
     pub levels_before: Vec<(Side, i64, i64)>,
     pub sums_before: Vec<(u32, Sums)>,
+    /// What has come due: in earlier frames, and in this one.
+    pub queue: Vec<Job>,
+    pub fresh: Vec<Job>,
+    /// The frame's events may not become more than these.
+    pub ceiling: usize,
 }
 
 impl Shard {
@@ -97,6 +110,9 @@ impl Shard {
             events: Vec::new(),
             levels_before: Vec::new(),
             sums_before: Vec::new(),
+            queue: Vec::new(),
+            fresh: Vec::new(),
+            ceiling: 0,
         }
     }
 
@@ -115,10 +131,16 @@ impl Shard {
         command: &Command,
         events: &mut Vec<Event>,
     ) -> Answer {
-        self.now = context.now;
         let answer = self.dispatch(context, command);
         events.append(&mut self.events);
         answer
+    }
+
+    /// Does what came due in earlier frames.
+    pub(super) fn begin_frame(&mut self, now: u64, most: usize) {
+        self.now = now;
+        self.work(most);
+        self.ceiling = EVENTS_PER_COMMAND_MAX;
     }
 
     fn dispatch(&mut self, context: &Context, command: &Command) -> Answer {
@@ -140,10 +162,10 @@ impl Shard {
             Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
                 return no(Reject::WrongShard);
             }
-            Command::PlaceAlgo(_)
-            | Command::CancelAlgo(_)
-            | Command::CancelAllAlgos(_)
-            | Command::Countdown(_) => return no(Reject::Unsupported),
+            Command::PlaceAlgo(terms) => (terms.account, terms.symbol),
+            Command::CancelAlgo(cancel) => (cancel.account, cancel.symbol),
+            Command::CancelAllAlgos(all) => (all.account, all.symbol),
+            Command::Countdown(_) => return no(Reject::Unsupported),
             Command::Open(_) | Command::Genesis(_) => unreachable!("handled before"),
         };
         if account.0 == 0 || account.0 as usize > ACCOUNTS_MAX {
@@ -166,6 +188,9 @@ impl Shard {
             Command::Amend(amend) => self.amend(amend, context.last_try),
             Command::Cancel(cancel) => self.cancel(cancel),
             Command::CancelAll(_) => self.cancel_all(account.0, symbol.0),
+            Command::PlaceAlgo(terms) => self.place_algo(terms),
+            Command::CancelAlgo(cancel) => self.cancel_algo(cancel),
+            Command::CancelAllAlgos(_) => self.cancel_all_algos(account.0, symbol.0),
             Command::SetLeverage(set) => self.set_leverage(set, context.last_try),
             Command::SetFees(set) => self.set_fees(set),
             _ => unreachable!("the rest has been handled"),

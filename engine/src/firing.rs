@@ -1,0 +1,112 @@
+//! What becomes of a conditional order whose condition has come true.
+
+use protocol::{
+    AccountId, ClientId, OrderId, Reject,
+    command::{Place, PlaceAlgo},
+    limits::QTY_MAX,
+    order::AlgoStatus,
+};
+
+use crate::{
+    algos::order_of,
+    desk::Desk,
+    matching::LeftToClose,
+    orders::Plan,
+    output::{Output, Sink},
+    verdict::Refusal,
+};
+
+/// What a condition that holds leads to.
+enum Fate {
+    Order(Place, Plan),
+    /// There is nothing left to do.
+    Expired,
+    Refused(Reject),
+}
+
+impl Desk<'_> {
+    /// Makes an order of a conditional order that is due, unless it has been ended meanwhile.
+    ///
+    /// Short of margin it is rejected: the shard does not yet ask the ledger on its behalf.
+    pub fn fire<S: Sink>(
+        &mut self,
+        count: u64,
+        scratch: &mut LeftToClose,
+        out: &mut Output<'_, S>,
+    ) {
+        let Some(at) = self.triggers().find(count) else { return };
+        let terms = self.triggers().get(at).terms;
+        match self.fate_of(&terms, scratch) {
+            Fate::Expired => {
+                self.end_algo(at, AlgoStatus::Expired, OrderId::NONE, Reject::None, out);
+            }
+            Fate::Refused(reject) => {
+                self.end_algo(at, AlgoStatus::Rejected, OrderId::NONE, reject, out);
+            }
+            Fate::Order(order, plan) => {
+                let id = OrderId(self.symbol.book.counters().order.0 + 1);
+                let algo = self.end_algo(at, AlgoStatus::Triggered, id, Reject::None, out);
+                if terms.close_position {
+                    self.expire_partner(&terms, out);
+                }
+                let placed = self.place(&order, &plan, algo, out);
+                assert_eq!(placed, id, "an order's id is the next");
+            }
+        }
+    }
+
+    /// Ends what was to close a position that has gone.
+    pub fn expire_closing<S: Sink>(
+        &mut self,
+        account: AccountId,
+        through: u64,
+        out: &mut Output<'_, S>,
+    ) {
+        let closes = |count, terms: &PlaceAlgo| terms.close_position && count <= through;
+        self.end_algos(account, AlgoStatus::Expired, closes, out);
+    }
+
+    /// Of a stop and a take-profit that close one position on one side, only one fires.
+    fn expire_partner<S: Sink>(&mut self, fired: &PlaceAlgo, out: &mut Output<'_, S>) {
+        let pair = |_, terms: &PlaceAlgo| terms.close_position && terms.side == fired.side;
+        self.end_algos(fired.account, AlgoStatus::Expired, pair, out);
+    }
+
+    fn fate_of(&self, terms: &PlaceAlgo, scratch: &mut LeftToClose) -> Fate {
+        let over = terms.good_till != 0 && terms.good_till <= self.now;
+        let mut qty = terms.qty;
+        if terms.close_position || terms.reduce_only {
+            let holding = self.accounts.find_holding(terms.account, self.at);
+            let closable = holding.map_or(0, |at| {
+                self.accounts.holding(at).exposure.position.closable(terms.side.sign())
+            });
+            if closable == 0 {
+                return Fate::Expired;
+            }
+            if terms.close_position {
+                qty = closable.min(QTY_MAX);
+            }
+        }
+        if over {
+            return Fate::Expired;
+        }
+        let order = Place { client_id: ClientId::EMPTY, ..order_of(terms, qty) };
+        match self.plan_fired(&order, terms.close_position, scratch) {
+            Ok(plan) => Fate::Order(order, plan),
+            Err(refusal) => Fate::Refused(refusal.reject),
+        }
+    }
+
+    fn plan_fired(
+        &self,
+        order: &Place,
+        closes: bool,
+        scratch: &mut LeftToClose,
+    ) -> Result<Plan, Refusal> {
+        self.check_open(order.reduce_only)?;
+        if !closes {
+            self.check_qty(order.qty, order.order_type)?;
+        }
+        self.plan_sized(order, true, scratch)
+    }
+}

@@ -1,0 +1,240 @@
+//! What waits on one symbol for a price: conditional orders on ladders of their own.
+//!
+//! A condition is a price to be reached from below or from above, so those that wait are kept as
+//! a book keeps orders: `Sell` holds what comes true when the price rises to it, `Buy` what does
+//! when it falls. A move that makes nothing true costs a look at the best of each ladder.
+//!
+//! There is a ladder for each price that is looked at (last trade or mark), once more for those
+//! under price protection, which are not looked at while the two prices are too far apart. What
+//! has come true is lifted out of its ladder: it can be found, and cancelled, but not met again.
+
+use protocol::{
+    AccountId, ClientId, Event, OrderId, RATE_ONE, SymbolId, Ticks,
+    command::PlaceAlgo,
+    event::AlgoAccepted,
+    order::{
+        AlgoType, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce,
+        WorkingType,
+    },
+};
+
+use crate::{
+    accounts::HoldingAt,
+    book::{Book, Resting, Slot},
+    client_ids::ClientKey,
+    hash::Digest,
+    symbols::Symbol,
+    work::{Unit, Work},
+};
+
+/// Last trade and mark, each without and with price protection.
+const WATCHES: usize = 4;
+
+/// Where a waiting conditional order is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AlgoAt {
+    watch: u8,
+    slot: Slot,
+}
+
+/// How far a waiting conditional order has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// For a price.
+    Waits,
+    /// For its turn in the queue of pending work.
+    Due,
+}
+
+/// A conditional order that waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Algo {
+    pub holding: HoldingAt,
+    pub client: ClientKey,
+    pub terms: PlaceAlgo,
+    pub stage: Stage,
+    /// Neighbours among its holding's.
+    pub prev: Option<AlgoAt>,
+    pub next: Option<AlgoAt>,
+}
+
+impl Default for Algo {
+    fn default() -> Self {
+        let terms = PlaceAlgo {
+            account: AccountId::NONE,
+            symbol: SymbolId::NONE,
+            side: Side::Buy,
+            algo_type: AlgoType::Stop,
+            time_in_force: TimeInForce::Gtc,
+            self_trade: SelfTradePrevention::ExpireMaker,
+            price_match: PriceMatch::None,
+            position_side: PositionSide::Both,
+            working_type: WorkingType::Contract,
+            reduce_only: false,
+            close_position: false,
+            price_protect: false,
+            price: 0,
+            qty: 0,
+            trigger_price: 0,
+            activate_price: 0,
+            callback: 0,
+            good_till: 0,
+            client_id: ClientId::EMPTY,
+            _pad: [0; 4],
+        };
+        Self {
+            holding: HoldingAt::default(),
+            client: ClientKey::NONE,
+            terms,
+            stage: Stage::Waits,
+            prev: None,
+            next: None,
+        }
+    }
+}
+
+/// The prices that conditions are compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prices {
+    /// By [`WorkingType`]: the last trade, or the mark before the first; and the mark.
+    of: [Ticks; 2],
+    /// The symbol takes orders; else nothing fires.
+    open: bool,
+    /// Last trade and mark are so far apart that price protection holds.
+    apart: bool,
+}
+
+impl Prices {
+    pub fn of(symbol: &Symbol, mark: Ticks) -> Self {
+        let last = if symbol.last == 0 { mark } else { symbol.last };
+        let distance = i128::from((last - mark).abs()) * i128::from(RATE_ONE);
+        let allowed = i128::from(mark) * i128::from(symbol.spec.trigger_protect);
+        Self {
+            of: [last, mark],
+            open: matches!(symbol.spec.state, SymbolState::Trading | SymbolState::ReduceOnly),
+            apart: distance > allowed,
+        }
+    }
+
+    pub const fn reference(&self, working_type: WorkingType) -> Ticks {
+        self.of[working_type as usize]
+    }
+}
+
+/// True for a condition that a rising price makes true.
+pub(crate) const fn rises(algo_type: AlgoType, side: Side) -> bool {
+    match (algo_type, side) {
+        (AlgoType::Stop | AlgoType::StopMarket, Side::Buy)
+        | (AlgoType::TakeProfit | AlgoType::TakeProfitMarket, Side::Sell)
+        | (AlgoType::TrailingStopMarket, Side::Buy) => true,
+        (AlgoType::Stop | AlgoType::StopMarket, Side::Sell)
+        | (AlgoType::TakeProfit | AlgoType::TakeProfitMarket, Side::Buy)
+        | (AlgoType::TrailingStopMarket, Side::Sell) => false,
+    }
+}
+
+/// The conditional orders of one symbol that wait.
+#[derive(Default)]
+pub(crate) struct Triggers {
+    /// Accepted so far.
+    count: u64,
+    watches: [Book<Algo>; WATCHES],
+}
+
+impl Triggers {
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Takes a conditional order in; returns its count.
+    pub fn insert(&mut self, algo: &Algo) -> (u64, AlgoAt) {
+        self.count += 1;
+        let terms = &algo.terms;
+        let watch = watch_of(terms.working_type, terms.price_protect);
+        let resting = Resting {
+            id: OrderId(self.count),
+            account: terms.account,
+            side: ladder_of(rises(terms.algo_type, terms.side)),
+            price: terms.trigger_price,
+            remaining: 1,
+            cum_qty: 0,
+            data: *algo,
+        };
+        let (slot, _) = self.watches[usize::from(watch)].rest(resting);
+        (self.count, AlgoAt { watch, slot })
+    }
+
+    pub fn find(&self, count: u64) -> Option<AlgoAt> {
+        self.watches
+            .iter()
+            .zip(0..)
+            .find_map(|(book, watch)| book.find(OrderId(count)).map(|slot| AlgoAt { watch, slot }))
+    }
+
+    pub fn get(&self, at: AlgoAt) -> &Algo {
+        &self.watches[usize::from(at.watch)].order(at.slot).data
+    }
+
+    pub fn get_mut(&mut self, at: AlgoAt) -> &mut Algo {
+        &mut self.watches[usize::from(at.watch)].order_mut(at.slot).data
+    }
+
+    pub fn count_of(&self, at: AlgoAt) -> u64 {
+        self.watches[usize::from(at.watch)].order(at.slot).id().0
+    }
+
+    pub fn remove(&mut self, at: AlgoAt) -> Algo {
+        let book = &mut self.watches[usize::from(at.watch)];
+        match book.order(at.slot).data.stage {
+            Stage::Waits => book.remove(at.slot).order.data,
+            Stage::Due => book.drop_lifted(at.slot).data,
+        }
+    }
+
+    /// Lifts what these prices make true out of the ladders and makes it pending work.
+    pub fn look(&mut self, prices: &Prices, symbol: SymbolId, work: &mut Work) {
+        if !prices.open {
+            return;
+        }
+        for (watch, book) in self.watches.iter_mut().enumerate() {
+            if prices.apart && is_protected(watch) {
+                continue;
+            }
+            let price = prices.of[watch / 2];
+            for side in [Side::Sell, Side::Buy] {
+                while let Some(slot) = book.maker(side, price) {
+                    let order = book.lift(slot).order;
+                    order.data.stage = Stage::Due;
+                    work.add(symbol, Unit::Fire { count: order.id().0 });
+                }
+            }
+        }
+    }
+
+    /// The counters; what waits is told with its holding.
+    pub fn digest(&self, into: &mut Digest) {
+        into.add(self.count);
+    }
+
+    pub fn digest_algo(&self, at: AlgoAt, into: &mut Digest) {
+        let Algo { terms, stage, .. } = *self.get(at);
+        into.add(self.count_of(at));
+        into.add_bytes(
+            Event::AlgoAccepted(AlgoAccepted { algo: Default::default(), terms }).body(),
+        );
+        into.add(stage as u8);
+    }
+}
+
+const fn watch_of(working_type: WorkingType, protect: bool) -> u8 {
+    2 * working_type as u8 + protect as u8
+}
+
+const fn is_protected(watch: usize) -> bool {
+    watch % 2 == 1
+}
+
+/// The side of a watch's book that holds what a rising price makes true, or a falling one.
+const fn ladder_of(rises: bool) -> Side {
+    if rises { Side::Sell } else { Side::Buy }
+}

@@ -1,0 +1,78 @@
+//! Pending work: what a price move has made due, in one queue that each frame shortens before its
+//! command.
+//!
+//! However much comes due at once, a frame does a bounded part of it, so a cascade can't starve
+//! the orders behind it. What came due in one frame is ordered by symbol and id, never by the way
+//! it was found, and joins the queue when the frame ends.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use protocol::{AccountId, SymbolId};
+
+use crate::hash::Digest;
+
+/// Units that the queue has room for before it allocates.
+const QUEUE_WARM: usize = 1_024;
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unit {
+    /// The account's position has gone: so do the conditional orders that were to close it, up to
+    /// this count of the symbol.
+    Gone { account: AccountId, through: u64 },
+    /// The condition of the symbol's `count`th conditional order has come true.
+    Fire { count: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Job {
+    pub symbol: SymbolId,
+    pub unit: Unit,
+}
+
+#[derive(Default)]
+pub(crate) struct Work {
+    queue: VecDeque<Job>,
+    /// Of this frame, in no order yet.
+    fresh: Vec<Job>,
+}
+
+impl Work {
+    pub fn new() -> Self {
+        Self { queue: VecDeque::with_capacity(QUEUE_WARM), fresh: Vec::with_capacity(QUEUE_WARM) }
+    }
+
+    pub fn add(&mut self, symbol: SymbolId, unit: Unit) {
+        self.fresh.push(Job { symbol, unit });
+    }
+
+    /// The oldest job of earlier frames.
+    pub fn next(&mut self) -> Option<Job> {
+        self.queue.pop_front()
+    }
+
+    /// Ends a frame: what came due in it queues up.
+    pub fn close_frame(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        self.fresh.sort_unstable();
+        self.fresh.dedup();
+        self.queue.extend(self.fresh.drain(..));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn digest(&self, into: &mut Digest) {
+        into.add_len(self.queue.len());
+        for job in &self.queue {
+            into.add(job.symbol.0);
+            match job.unit {
+                Unit::Gone { account, through } => into.add(0u8).add(account.0).add(through),
+                Unit::Fire { count } => into.add(1u8).add(count),
+            };
+        }
+    }
+}

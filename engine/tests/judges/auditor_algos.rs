@@ -1,0 +1,161 @@
+//! The auditor's books about conditional orders: it watches both prices itself, so it knows what
+//! may fire, and that each fires and ends once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::{
+    command::PlaceAlgo,
+    event::AlgoChanged,
+    order::{AlgoStatus, AlgoType, Side, WorkingType},
+};
+
+const ONE: i128 = 100_000_000;
+
+struct Waiting {
+    terms: PlaceAlgo,
+    /// Its condition has held at some price since it was accepted.
+    held: bool,
+    /// Its position has gone since.
+    gone: bool,
+}
+
+#[derive(Default)]
+pub struct AlgoBooks {
+    waiting: BTreeMap<u64, Waiting>,
+    /// Those that have become orders which are open: by symbol and order.
+    orders: BTreeMap<(u16, u64), u64>,
+    /// Triggered in this frame, before its order is accepted.
+    announced: Option<(u16, u64)>,
+    known: BTreeSet<u64>,
+    protect: BTreeMap<u16, i64>,
+    last: BTreeMap<u16, i64>,
+    mark: BTreeMap<u16, i64>,
+    pub fired: usize,
+}
+
+impl AlgoBooks {
+    /// Something may be done before the next frame's command.
+    pub fn expect_work(&self) -> bool {
+        self.waiting.values().any(|waiting| waiting.held || waiting.gone)
+    }
+
+    pub fn listed(&mut self, symbol: u16, protect: i64) {
+        self.protect.insert(symbol, protect);
+    }
+
+    pub fn marked(&mut self, symbol: u16, mark: i64) {
+        self.mark.insert(symbol, mark);
+        self.look(symbol);
+    }
+
+    pub fn traded(&mut self, symbol: u16, price: i64) {
+        self.last.insert(symbol, price);
+        self.look(symbol);
+    }
+
+    /// An account's position there is none any more, or has changed its side.
+    pub fn gone(&mut self, account: u32, symbol: u16) {
+        for waiting in self.waiting.values_mut() {
+            let terms = &waiting.terms;
+            waiting.gone |=
+                terms.close_position && (terms.account.0, terms.symbol.0) == (account, symbol);
+        }
+    }
+
+    pub fn accepted(&mut self, algo: u64, terms: &PlaceAlgo) {
+        assert!(self.known.insert(algo), "an algo id is given once");
+        assert!(!self.holds(terms), "a condition does not hold at the accept: {terms:?}");
+        let twin = |known: &Waiting| {
+            known.terms.close_position
+                && (known.terms.account, known.terms.symbol) == (terms.account, terms.symbol)
+                && (known.terms.side, known.terms.algo_type) == (terms.side, terms.algo_type)
+        };
+        assert!(!terms.close_position || !self.waiting.values().any(twin), "{terms:?}");
+        self.waiting.insert(algo, Waiting { terms: *terms, held: false, gone: false });
+    }
+
+    pub fn order_accepted(&mut self, symbol: u16, order: u64) {
+        if let Some(announced) = self.announced.take() {
+            assert_eq!(announced, (symbol, order), "a fired order has the id it was told with");
+        }
+    }
+
+    pub fn changed(&mut self, change: &AlgoChanged, order_has_ended: bool) {
+        let algo = change.algo.0;
+        let key = (change.symbol.0, change.order.0);
+        match change.status {
+            AlgoStatus::Finished => {
+                assert_eq!(self.orders.remove(&key), Some(algo), "it finishes once: {change:?}");
+                assert!(order_has_ended, "and with its order: {change:?}");
+                return;
+            }
+            AlgoStatus::New | AlgoStatus::Triggering => panic!("{change:?}"),
+            AlgoStatus::Triggered
+            | AlgoStatus::Canceled
+            | AlgoStatus::Rejected
+            | AlgoStatus::Expired => {}
+        }
+        let waiting = self.waiting.remove(&algo).unwrap_or_else(|| panic!("ended: {change:?}"));
+        let fires = matches!(change.status, AlgoStatus::Triggered | AlgoStatus::Rejected);
+        assert!(!fires || waiting.held, "fires only when true: {change:?}");
+        if change.status == AlgoStatus::Triggered {
+            self.fired += 1;
+            self.orders.insert(key, algo);
+            self.announced = Some(key);
+        }
+        if change.status == AlgoStatus::Triggered && waiting.terms.close_position {
+            // its partner has to go in this frame
+            for other in self.waiting.values_mut() {
+                other.gone |= is_partner(&waiting.terms, &other.terms);
+            }
+        }
+    }
+
+    /// After a frame: what fired has its order, what ended has told so.
+    pub fn check(&self, ended: impl Fn(u16, u64) -> bool) {
+        assert_eq!(self.announced, None, "what fires becomes an order");
+        for (symbol, order) in self.orders.keys() {
+            assert!(!ended(*symbol, *order), "the end of {order} on {symbol} is told");
+        }
+    }
+
+    fn look(&mut self, symbol: u16) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for waiting in waiting.values_mut().filter(|known| known.terms.symbol.0 == symbol) {
+            let protected = waiting.terms.price_protect && self.is_apart(symbol);
+            waiting.held |= !protected && self.holds(&waiting.terms);
+        }
+        self.waiting = waiting;
+    }
+
+    fn is_apart(&self, symbol: u16) -> bool {
+        let mark = i128::from(self.mark[&symbol]);
+        let last = self.last.get(&symbol).map_or(mark, |last| i128::from(*last));
+        (last - mark).abs() * ONE > mark * i128::from(self.protect[&symbol])
+    }
+
+    fn price(&self, terms: &PlaceAlgo) -> i64 {
+        let symbol = terms.symbol.0;
+        let last = match terms.working_type {
+            WorkingType::Contract => self.last.get(&symbol),
+            WorkingType::Mark => None,
+        };
+        *last.unwrap_or(&self.mark[&symbol])
+    }
+
+    fn holds(&self, terms: &PlaceAlgo) -> bool {
+        let (price, trigger) = (self.price(terms), terms.trigger_price);
+        match (terms.algo_type, terms.side) {
+            (AlgoType::Stop | AlgoType::StopMarket, Side::Buy)
+            | (AlgoType::TakeProfit | AlgoType::TakeProfitMarket, Side::Sell) => price >= trigger,
+            (AlgoType::Stop | AlgoType::StopMarket, Side::Sell)
+            | (AlgoType::TakeProfit | AlgoType::TakeProfitMarket, Side::Buy) => price <= trigger,
+            (AlgoType::TrailingStopMarket, _) => false,
+        }
+    }
+}
+
+fn is_partner(fired: &PlaceAlgo, other: &PlaceAlgo) -> bool {
+    other.close_position
+        && (other.account, other.symbol, other.side) == (fired.account, fired.symbol, fired.side)
+}

@@ -1,0 +1,317 @@
+//! Conditional orders by example.
+
+use protocol::{
+    AccountId, AlgoId, Command, Event, Name, Reject, SymbolId,
+    command::{CancelAlgo, CancelAll, PlaceAlgo, SetSymbolState, Tick},
+    limits::ALGOS_MAX,
+    order::{
+        AlgoStatus, AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
+        SymbolState, TimeInForce, WorkingType,
+    },
+};
+
+use crate::{
+    bench::{Bench, index, outcome},
+    trading::limit,
+};
+
+/// A conditional market order on symbol 1 by the last trade.
+fn conditional(account: u32, algo_type: AlgoType, side: Side, trigger: i64, qty: i64) -> PlaceAlgo {
+    PlaceAlgo {
+        account: AccountId(account),
+        symbol: SymbolId(1),
+        side,
+        algo_type,
+        time_in_force: TimeInForce::Gtc,
+        self_trade: SelfTradePrevention::ExpireMaker,
+        price_match: PriceMatch::None,
+        position_side: PositionSide::Both,
+        working_type: WorkingType::Contract,
+        reduce_only: false,
+        close_position: false,
+        price_protect: false,
+        price: 0,
+        qty,
+        trigger_price: trigger,
+        activate_price: 0,
+        callback: 0,
+        good_till: 0,
+        client_id: Name::EMPTY,
+        _pad: [0; 4],
+    }
+}
+
+pub fn stop(account: u32, side: Side, trigger: i64, qty: i64) -> PlaceAlgo {
+    conditional(account, AlgoType::StopMarket, side, trigger, qty)
+}
+
+fn closing(account: u32, algo_type: AlgoType, side: Side, trigger: i64) -> PlaceAlgo {
+    PlaceAlgo { close_position: true, ..conditional(account, algo_type, side, trigger, 0) }
+}
+
+/// Three rich traders; the last trade was at 100.
+fn traded() -> Bench {
+    let mut bench = Bench::trading(&[(1, 9_000_000), (2, 9_000_000), (3, 9_000_000)]);
+    trade(&mut bench, 100);
+    bench
+}
+
+/// A trade between accounts 2 and 3 that leaves no order behind.
+fn trade(bench: &mut Bench, price: i64) {
+    bench.ok(&Command::Place(limit(2, Side::Sell, price, 20)));
+    bench.ok(&Command::Place(limit(3, Side::Buy, price, 20)));
+}
+
+fn tick(bench: &mut Bench) -> Vec<Event> {
+    bench.raw(&Command::Tick(Tick { _reserved: 0 }))
+}
+
+/// Count and status of each change.
+fn changes(events: &[Event]) -> Vec<(u64, AlgoStatus)> {
+    let change = |event: &Event| match event {
+        Event::AlgoChanged(change) => Some((change.algo.count(), change.status)),
+        _ => None,
+    };
+    events.iter().filter_map(change).collect()
+}
+
+fn accepted(events: &[Event]) -> Vec<(OrderType, Side, i64, bool)> {
+    let accept = |event: &Event| match event {
+        Event::OrderAccepted(order) => {
+            Some((order.order_type, order.side, order.qty, order.reduce_only))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(accept).collect()
+}
+
+#[test]
+fn a_stop_becomes_a_market_order_when_the_price_is_reached() {
+    let mut bench = traded();
+    let placed = bench.ok(&Command::PlaceAlgo(stop(1, Side::Buy, 103, 5)));
+    assert_eq!(outcome(&placed).order.0, AlgoId::new(SymbolId(1), 1).0);
+    trade(&mut bench, 102);
+    assert_eq!(tick(&mut bench).len(), 1, "102 is not 103");
+    bench.ok(&Command::Place(limit(2, Side::Sell, 103, 9)));
+    bench.ok(&Command::Place(limit(3, Side::Buy, 103, 2)));
+    assert!(bench.engine.wake_at().is_some());
+    let events = tick(&mut bench);
+    assert_eq!(accepted(&events), [(OrderType::Market, Side::Buy, 5, false)]);
+    assert_eq!(changes(&events), [(1, AlgoStatus::Triggered), (1, AlgoStatus::Finished)]);
+    assert_eq!(tick(&mut bench).len(), 1, "it fires once");
+    assert!(bench.engine.wake_at().is_none());
+}
+
+#[test]
+fn each_kind_fires_on_its_side_of_the_price() {
+    let kinds = [
+        (AlgoType::StopMarket, Side::Buy, 104),
+        (AlgoType::StopMarket, Side::Sell, 96),
+        (AlgoType::TakeProfitMarket, Side::Buy, 96),
+        (AlgoType::TakeProfitMarket, Side::Sell, 104),
+    ];
+    for (algo_type, side, trigger) in kinds {
+        let mut bench = traded();
+        let algo = conditional(1, algo_type, side, trigger, 20);
+        let beyond = PlaceAlgo { trigger_price: 100, ..algo };
+        bench.refused(&Command::PlaceAlgo(beyond), Reject::WouldTrigger);
+        bench.ok(&Command::PlaceAlgo(algo));
+        trade(&mut bench, 100 - (trigger - 100));
+        assert_eq!(tick(&mut bench).len(), 1, "the other way");
+        trade(&mut bench, trigger);
+        let statuses = changes(&tick(&mut bench));
+        assert_eq!(statuses[0], (1, AlgoStatus::Triggered), "{algo:?}");
+    }
+}
+
+#[test]
+fn a_limit_stop_rests_and_finishes_with_its_order() {
+    let mut bench = traded();
+    let algo = PlaceAlgo { price: 99, ..conditional(1, AlgoType::Stop, Side::Buy, 102, 5) };
+    bench.ok(&Command::PlaceAlgo(algo));
+    trade(&mut bench, 102);
+    let events = tick(&mut bench);
+    assert_eq!(changes(&events), [(1, AlgoStatus::Triggered)]);
+    assert_eq!(accepted(&events), [(OrderType::Limit, Side::Buy, 5, false)]);
+    let events = bench.ok(&Command::Place(limit(2, Side::Sell, 99, 5)));
+    assert_eq!(changes(&events), [(1, AlgoStatus::Finished)]);
+}
+
+#[test]
+fn the_mark_moves_what_works_by_the_mark() {
+    let mut bench = traded();
+    let by_mark = PlaceAlgo { working_type: WorkingType::Mark, ..stop(1, Side::Sell, 98, 20) };
+    bench.ok(&Command::PlaceAlgo(by_mark));
+    bench.ok(&Command::PlaceAlgo(stop(1, Side::Sell, 98, 20)));
+    bench.ok(&index(1, 98));
+    assert_eq!(changes(&tick(&mut bench))[0], (1, AlgoStatus::Triggered));
+    trade(&mut bench, 98);
+    assert_eq!(changes(&tick(&mut bench))[0], (2, AlgoStatus::Triggered));
+}
+
+#[test]
+fn price_protection_waits_until_the_prices_meet_again() {
+    let mut bench = traded();
+    let algo = PlaceAlgo { price_protect: true, ..stop(1, Side::Buy, 104, 20) };
+    bench.ok(&Command::PlaceAlgo(algo));
+    // 6 of 100 are more than the symbol's 5 in 100
+    trade(&mut bench, 106);
+    assert_eq!(tick(&mut bench).len(), 1);
+    bench.ok(&index(1, 102));
+    assert_eq!(changes(&tick(&mut bench))[0], (1, AlgoStatus::Triggered));
+}
+
+#[test]
+fn of_a_linked_pair_one_fires_and_the_other_expires() {
+    let mut bench = traded();
+    bench.ok(&Command::Place(limit(2, Side::Sell, 100, 30)));
+    bench.ok(&Command::Place(limit(1, Side::Buy, 100, 30)));
+    bench.ok(&Command::PlaceAlgo(closing(1, AlgoType::StopMarket, Side::Sell, 97)));
+    bench.ok(&Command::PlaceAlgo(closing(1, AlgoType::TakeProfitMarket, Side::Sell, 103)));
+    let again = closing(1, AlgoType::StopMarket, Side::Sell, 96);
+    bench.refused(&Command::PlaceAlgo(again), Reject::ClosePositionDuplicate);
+    bench.ok(&Command::Place(limit(2, Side::Buy, 97, 100)));
+    bench.ok(&Command::Place(limit(3, Side::Sell, 97, 20)));
+    let events = tick(&mut bench);
+    let expected =
+        [(1, AlgoStatus::Triggered), (2, AlgoStatus::Expired), (1, AlgoStatus::Finished)];
+    assert_eq!(changes(&events), expected);
+    assert_eq!(accepted(&events), [(OrderType::Market, Side::Sell, 30, true)]);
+}
+
+#[test]
+fn what_closes_a_position_goes_with_it() {
+    let mut bench = traded();
+    bench.ok(&Command::Place(limit(2, Side::Sell, 100, 30)));
+    bench.ok(&Command::Place(limit(1, Side::Buy, 100, 30)));
+    bench.ok(&Command::PlaceAlgo(closing(1, AlgoType::StopMarket, Side::Sell, 97)));
+    bench.ok(&Command::PlaceAlgo(stop(1, Side::Sell, 96, 20)));
+    bench.ok(&Command::Place(limit(2, Side::Buy, 100, 30)));
+    bench.ok(&Command::Place(limit(1, Side::Sell, 100, 30)));
+    assert_eq!(changes(&tick(&mut bench)), [(1, AlgoStatus::Expired)]);
+}
+
+#[test]
+fn with_nothing_to_close_it_expires() {
+    let mut bench = traded();
+    bench.ok(&Command::PlaceAlgo(closing(1, AlgoType::StopMarket, Side::Sell, 97)));
+    let reduce = PlaceAlgo { reduce_only: true, ..stop(1, Side::Sell, 97, 20) };
+    bench.ok(&Command::PlaceAlgo(reduce));
+    trade(&mut bench, 97);
+    let expected = [(1, AlgoStatus::Expired), (2, AlgoStatus::Expired)];
+    assert_eq!(changes(&tick(&mut bench)), expected);
+}
+
+#[test]
+fn without_margin_it_is_rejected() {
+    let mut bench = traded();
+    bench.grant(4, 1_000);
+    bench.ok(&Command::PlaceAlgo(stop(4, Side::Buy, 103, 20)));
+    trade(&mut bench, 103);
+    let events = tick(&mut bench);
+    let told = events.iter().find_map(|event| match event {
+        Event::AlgoChanged(change) => Some((change.status, change.reject)),
+        _ => None,
+    });
+    assert_eq!(told, Some((AlgoStatus::Rejected, Reject::InsufficientMargin)));
+}
+
+#[test]
+fn a_conditional_order_is_cancelled_by_either_id() {
+    let mut bench = traded();
+    let named = PlaceAlgo { client_id: Name::new("mine").unwrap(), ..stop(1, Side::Buy, 103, 5) };
+    bench.ok(&Command::PlaceAlgo(named));
+    bench.refused(&Command::PlaceAlgo(named), Reject::ClientIdDuplicate);
+    let cancel = CancelAlgo {
+        account: AccountId(1),
+        symbol: SymbolId(1),
+        _pad: [0; 2],
+        algo: AlgoId::NONE,
+        client_id: named.client_id,
+        _pad2: [0; 4],
+    };
+    let of_another = CancelAlgo { account: AccountId(2), ..cancel };
+    bench.refused(&Command::CancelAlgo(of_another), Reject::UnknownAlgo);
+    let events = bench.ok(&Command::CancelAlgo(cancel));
+    assert_eq!(changes(&events), [(1, AlgoStatus::Canceled)]);
+    bench.refused(&Command::CancelAlgo(cancel), Reject::UnknownAlgo);
+    bench.ok(&Command::PlaceAlgo(named));
+    let by_id = CancelAlgo { algo: AlgoId::new(SymbolId(1), 2), client_id: Name::EMPTY, ..cancel };
+    let elsewhere = CancelAlgo { symbol: SymbolId(2), ..by_id };
+    bench.refused(&Command::CancelAlgo(elsewhere), Reject::UnknownAlgo);
+    bench.ok(&Command::CancelAlgo(by_id));
+    trade(&mut bench, 103);
+    assert_eq!(tick(&mut bench).len(), 1, "what is cancelled does not fire");
+}
+
+#[test]
+fn an_account_has_a_bounded_number_of_them() {
+    let mut bench = traded();
+    let algo = Command::PlaceAlgo(stop(1, Side::Buy, 110, 5));
+    for _ in 0..ALGOS_MAX {
+        bench.ok(&algo);
+    }
+    bench.refused(&algo, Reject::TooManyAlgos);
+    bench.ok(&Command::PlaceAlgo(stop(2, Side::Buy, 110, 5)));
+    let all = CancelAll { account: AccountId(1), symbol: SymbolId(1), _pad: [0; 2] };
+    let events = bench.ok(&Command::CancelAllAlgos(all));
+    assert_eq!(changes(&events).len(), ALGOS_MAX as usize);
+    bench.ok(&algo);
+}
+
+/// Far more come due at once than one frame may do; each frame does its part, in order.
+#[test]
+fn a_cascade_is_worked_off_frame_by_frame() {
+    let mut bench = traded();
+    for n in 0..300 {
+        let account = 1 + n % 2;
+        bench.ok(&Command::PlaceAlgo(stop(account, Side::Buy, 101, 1 + i64::from(n % 3))));
+    }
+    trade(&mut bench, 101);
+    let (mut fired, mut frames) = (Vec::new(), 0);
+    while bench.engine.wake_at().is_some() {
+        let done = changes(&tick(&mut bench));
+        assert!(done.len() <= 2 * 64, "{} changes", done.len());
+        fired.extend(done.iter().map(|change| change.0));
+        frames += 1;
+    }
+    fired.dedup();
+    assert_eq!(fired, (1..=300).collect::<Vec<_>>());
+    assert!(frames > 4, "{frames}");
+}
+
+#[test]
+fn nothing_fires_while_the_symbol_takes_no_orders() {
+    let mut bench = traded();
+    let by_mark = PlaceAlgo { working_type: WorkingType::Mark, ..stop(1, Side::Sell, 98, 20) };
+    bench.ok(&Command::PlaceAlgo(by_mark));
+    let set = |state| {
+        Command::SetSymbolState(SetSymbolState { symbol: SymbolId(1), state, _pad: [0; 5] })
+    };
+    bench.ok(&set(SymbolState::CancelOnly));
+    bench.ok(&index(1, 97));
+    assert_eq!(tick(&mut bench).len(), 1);
+    bench.ok(&set(SymbolState::Trading));
+    bench.ok(&index(1, 97));
+    assert_eq!(changes(&tick(&mut bench))[0], (1, AlgoStatus::Triggered));
+}
+
+#[test]
+fn filters_of_conditions() {
+    let mut bench = traded();
+    let mut refuse = |algo: PlaceAlgo, reject| bench.refused(&Command::PlaceAlgo(algo), reject);
+    let plain = stop(1, Side::Buy, 103, 5);
+    refuse(PlaceAlgo { trigger_price: 0, ..plain }, Reject::PriceNotPositive);
+    refuse(PlaceAlgo { trigger_price: 1_001, ..plain }, Reject::PriceTooHigh);
+    refuse(PlaceAlgo { qty: 0, ..plain }, Reject::QtyNotPositive);
+    refuse(PlaceAlgo { qty: 101, ..plain }, Reject::QtyTooHigh);
+    refuse(PlaceAlgo { price: 5, ..plain }, Reject::InvalidCombination);
+    refuse(PlaceAlgo { close_position: true, ..plain }, Reject::InvalidCombination);
+    refuse(PlaceAlgo { callback: 1, ..plain }, Reject::InvalidCombination);
+    refuse(PlaceAlgo { position_side: PositionSide::Long, ..plain }, Reject::Unsupported);
+    refuse(PlaceAlgo { account: AccountId(0), ..plain }, Reject::UnknownAccount);
+    let limited = conditional(1, AlgoType::Stop, Side::Buy, 103, 5);
+    refuse(limited, Reject::PriceNotPositive);
+    let closes = PlaceAlgo { qty: 0, close_position: true, price: 100, ..limited };
+    refuse(closes, Reject::InvalidCombination);
+}

@@ -1,0 +1,323 @@
+//! Conditional orders: a list that is gone through whenever a price moves.
+
+use protocol::{
+    AccountId, AlgoId, ClientId, Event, OrderId, Reject, SymbolId,
+    command::{CancelAlgo, Place, PlaceAlgo},
+    event::{AlgoAccepted, AlgoChanged},
+    limits::ALGOS_MAX,
+    order::{AlgoStatus, AlgoType, OrderType, PriceMatch, Side, SymbolState, WorkingType},
+};
+
+use super::{
+    Answer,
+    margin::ONE,
+    no,
+    shard::{Market, Shard},
+};
+
+/// No unit of work is begun after so many events; and a unit makes no more than so many.
+const WORK_EVENTS: usize = 1_024;
+const UNIT_EVENTS: usize = 3_072;
+
+#[derive(Clone)]
+pub struct Algo {
+    pub id: u64,
+    pub terms: PlaceAlgo,
+    pub due: bool,
+}
+
+/// What has come due, in the order in which it is done: by symbol, what has lost its position
+/// first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Job {
+    pub symbol: u16,
+    pub what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    Gone { account: u32, through: u64 },
+    Fire(u64),
+}
+
+impl Market {
+    fn price_of(&self, working: WorkingType) -> i64 {
+        match working {
+            WorkingType::Contract if self.last != 0 => self.last,
+            WorkingType::Contract | WorkingType::Mark => self.mark,
+        }
+    }
+
+    fn is_apart(&self) -> bool {
+        let last = self.price_of(WorkingType::Contract);
+        let protect = i128::from(self.spec.trigger_protect);
+        i128::from((last - self.mark).abs()) * ONE > protect * i128::from(self.mark)
+    }
+
+    fn holds(&self, terms: &PlaceAlgo) -> bool {
+        let price = self.price_of(terms.working_type);
+        let stop = matches!(terms.algo_type, AlgoType::Stop | AlgoType::StopMarket);
+        if stop == (terms.side == Side::Buy) {
+            price >= terms.trigger_price
+        } else {
+            price <= terms.trigger_price
+        }
+    }
+}
+
+fn is_market(algo_type: AlgoType) -> bool {
+    !matches!(algo_type, AlgoType::Stop | AlgoType::TakeProfit)
+}
+
+fn becomes(terms: &PlaceAlgo, qty: i64) -> Place {
+    Place {
+        account: terms.account,
+        symbol: terms.symbol,
+        side: terms.side,
+        order_type: if is_market(terms.algo_type) { OrderType::Market } else { OrderType::Limit },
+        time_in_force: terms.time_in_force,
+        self_trade: terms.self_trade,
+        price_match: terms.price_match,
+        position_side: terms.position_side,
+        reduce_only: terms.reduce_only || terms.close_position,
+        _pad: [0; 3],
+        price: terms.price,
+        qty,
+        good_till: terms.good_till,
+        client_id: terms.client_id,
+        _pad2: [0; 4],
+    }
+}
+
+impl Shard {
+    pub fn place_algo(&mut self, terms: &PlaceAlgo) -> Answer {
+        self.check_algo(terms)?;
+        self.holding_mut(terms.account.0, terms.symbol.0);
+        let market = self.markets.get_mut(&terms.symbol.0).unwrap();
+        market.algo_ids += 1;
+        let id = market.algo_ids;
+        market.algos.push(Algo { id, terms: *terms, due: false });
+        let algo = AlgoId(id << 16 | u64::from(terms.symbol.0));
+        self.events.push(Event::AlgoAccepted(AlgoAccepted { algo, terms: *terms }));
+        Ok(algo.0)
+    }
+
+    fn check_algo(&self, terms: &PlaceAlgo) -> Result<(), (Reject, i64)> {
+        let symbol = terms.symbol.0;
+        if terms.algo_type == AlgoType::TrailingStopMarket {
+            return no(Reject::Unsupported);
+        }
+        let closes = matches!(terms.algo_type, AlgoType::StopMarket | AlgoType::TakeProfitMarket)
+            && terms.qty == 0
+            && !terms.reduce_only;
+        if terms.close_position && !closes || terms.callback != 0 || terms.activate_price != 0 {
+            return no(Reject::InvalidCombination);
+        }
+        self.check_form(&becomes(terms, terms.qty))?;
+        self.check_open(symbol, terms.reduce_only || terms.close_position)?;
+        if !terms.close_position {
+            self.check_qty(symbol, terms.qty, is_market(terms.algo_type))?;
+        }
+        let market = &self.markets[&symbol];
+        let mut prices = vec![terms.trigger_price];
+        if !is_market(terms.algo_type) && terms.price_match == PriceMatch::None {
+            prices.push(terms.price);
+        }
+        for price in &prices {
+            match *price {
+                i64::MIN..=0 => return no(Reject::PriceNotPositive),
+                price if price < market.spec.price_min => return no(Reject::PriceTooLow),
+                price if price > market.spec.price_max => return no(Reject::PriceTooHigh),
+                _ => {}
+            }
+        }
+        if market.holds(terms) {
+            return no(Reject::WouldTrigger);
+        }
+        let lots = i128::from(terms.qty) * i128::from(market.spec.mult);
+        let value = i128::from(*prices.last().unwrap()) * lots;
+        let exempt = terms.close_position || terms.reduce_only;
+        if !exempt && value < market.spec.notional_min.into() {
+            return no(Reject::NotionalTooLow);
+        }
+        let all = self.markets.values().flat_map(|market| &market.algos);
+        let own = all.filter(|algo| algo.terms.account == terms.account);
+        if own.clone().count() >= ALGOS_MAX as usize {
+            return no(Reject::TooManyAlgos);
+        }
+        let named = !terms.client_id.is_empty();
+        if named && own.clone().any(|algo| algo.terms.client_id == terms.client_id) {
+            return no(Reject::ClientIdDuplicate);
+        }
+        let alike = |known: &PlaceAlgo| {
+            (known.symbol, known.close_position) == (terms.symbol, true)
+                && (known.side, known.algo_type) == (terms.side, terms.algo_type)
+        };
+        if terms.close_position && own.clone().any(|algo| alike(&algo.terms)) {
+            return no(Reject::ClosePositionDuplicate);
+        }
+        Ok(())
+    }
+
+    pub fn cancel_algo(&mut self, cancel: &CancelAlgo) -> Answer {
+        let symbol = cancel.symbol.0;
+        if self.markets[&symbol].spec.state == SymbolState::Halted {
+            return no(Reject::SymbolNotTrading);
+        }
+        let found = self.markets[&symbol].algos.iter().find(|algo| {
+            algo.terms.account == cancel.account
+                && match cancel.algo.0 {
+                    0 => !cancel.client_id.is_empty() && algo.terms.client_id == cancel.client_id,
+                    id => id == algo.id << 16 | u64::from(symbol),
+                }
+        });
+        let Some(found) = found else { return no(Reject::UnknownAlgo) };
+        Ok(self.end_algo(symbol, found.id, AlgoStatus::Canceled, 0, Reject::None))
+    }
+
+    pub fn cancel_all_algos(&mut self, account: u32, symbol: u16) -> Answer {
+        if self.markets[&symbol].spec.state == SymbolState::Halted {
+            return no(Reject::SymbolNotTrading);
+        }
+        self.end_algos(symbol, AlgoStatus::Canceled, |algo| algo.terms.account.0 == account);
+        Ok(0)
+    }
+
+    pub fn end_algos(&mut self, symbol: u16, status: AlgoStatus, which: impl Fn(&Algo) -> bool) {
+        let algos = self.markets[&symbol].algos.iter();
+        let ids: Vec<u64> = algos.filter(|algo| which(algo)).map(|algo| algo.id).collect();
+        for id in ids {
+            self.end_algo(symbol, id, status, 0, Reject::None);
+        }
+    }
+
+    fn end_algo(
+        &mut self,
+        symbol: u16,
+        id: u64,
+        status: AlgoStatus,
+        order: u64,
+        reject: Reject,
+    ) -> u64 {
+        let algos = &mut self.markets.get_mut(&symbol).unwrap().algos;
+        let place = algos.iter().position(|algo| algo.id == id).unwrap();
+        let terms = algos.remove(place).terms;
+        self.tell_algo((terms.account.0, symbol, terms.side), id, status, order, reject)
+    }
+
+    pub fn tell_algo(
+        &mut self,
+        (account, symbol, side): (u32, u16, Side),
+        id: u64,
+        status: AlgoStatus,
+        order: u64,
+        reject: Reject,
+    ) -> u64 {
+        let algo = AlgoId(id << 16 | u64::from(symbol));
+        self.events.push(Event::AlgoChanged(AlgoChanged {
+            algo,
+            account: AccountId(account),
+            symbol: SymbolId(symbol),
+            side,
+            status,
+            order: OrderId(order),
+            reject,
+            activated: false,
+            _pad: [0; 5],
+        }));
+        algo.0
+    }
+
+    /// A price has moved: what does it make true?
+    pub fn look(&mut self, symbol: u16) {
+        let market = &self.markets[&symbol];
+        if !matches!(market.spec.state, SymbolState::Trading | SymbolState::ReduceOnly) {
+            return;
+        }
+        let mut algos = market.algos.clone();
+        for algo in algos.iter_mut().filter(|algo| !algo.due) {
+            if market.holds(&algo.terms) && !(algo.terms.price_protect && market.is_apart()) {
+                algo.due = true;
+                self.fresh.push(Job { symbol, what: What::Fire(algo.id) });
+            }
+        }
+        self.markets.get_mut(&symbol).unwrap().algos = algos;
+    }
+
+    /// Notes that an account has no position any more, or one on the other side.
+    pub fn gone(&mut self, account: u32, symbol: u16) {
+        let market = &self.markets[&symbol];
+        let closes = |algo: &Algo| algo.terms.account.0 == account && algo.terms.close_position;
+        if market.algos.iter().any(closes) {
+            let what = What::Gone { account, through: market.algo_ids };
+            self.fresh.push(Job { symbol, what });
+        }
+    }
+
+    pub fn work(&mut self, most: usize) {
+        for _ in 0..most {
+            if self.events.len() > WORK_EVENTS || self.queue.is_empty() {
+                return;
+            }
+            self.ceiling = self.events.len() + UNIT_EVENTS;
+            let Job { symbol, what } = self.queue.remove(0);
+            match what {
+                What::Gone { account, through } => {
+                    self.end_algos(symbol, AlgoStatus::Expired, |algo| {
+                        algo.terms.account.0 == account
+                            && algo.terms.close_position
+                            && algo.id <= through
+                    });
+                }
+                What::Fire(id) => self.fire(symbol, id),
+            }
+        }
+    }
+
+    pub fn close_frame(&mut self) {
+        self.fresh.sort_unstable();
+        self.fresh.dedup();
+        self.queue.append(&mut self.fresh);
+    }
+
+    fn fire(&mut self, symbol: u16, id: u64) {
+        let algos = &self.markets[&symbol].algos;
+        let Some(algo) = algos.iter().find(|algo| algo.id == id) else { return };
+        let terms = algo.terms;
+        let closable = self.closable(terms.account.0, symbol, terms.side);
+        let over = terms.good_till != 0 && terms.good_till <= self.now;
+        if over || closable == 0 && (terms.close_position || terms.reduce_only) {
+            self.end_algo(symbol, id, AlgoStatus::Expired, 0, Reject::None);
+            return;
+        }
+        let qty = if terms.close_position { closable.min(1 << 40) as i64 } else { terms.qty };
+        let order = Place { client_id: ClientId::EMPTY, ..becomes(&terms, qty) };
+        let checked = self.clone().place_fired(&order, 0, terms.close_position);
+        let order_id = match checked {
+            Err((reject, _)) => {
+                self.end_algo(symbol, id, AlgoStatus::Rejected, 0, reject);
+                return;
+            }
+            Ok(order_id) => order_id,
+        };
+        self.end_algo(symbol, id, AlgoStatus::Triggered, order_id, Reject::None);
+        if terms.close_position {
+            self.end_algos(symbol, AlgoStatus::Expired, |algo| {
+                algo.terms.account == terms.account
+                    && algo.terms.side == terms.side
+                    && algo.terms.close_position
+            });
+        }
+        let placed = self.place_fired(&order, id, terms.close_position);
+        assert_eq!(placed, Ok(order_id));
+    }
+
+    fn place_fired(&mut self, order: &Place, algo: u64, closes: bool) -> Answer {
+        self.check_open(order.symbol.0, order.reduce_only)?;
+        if !closes {
+            let is_market = order.order_type == OrderType::Market;
+            self.check_qty(order.symbol.0, order.qty, is_market)?;
+        }
+        self.place_sized(order, algo, true)
+    }
+}
