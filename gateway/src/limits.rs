@@ -21,6 +21,8 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const PARAMS_MAX: usize = 256;
 /// Callers counted apart in one window; those beyond share one count.
 pub const CALLERS_MAX: usize = 65_536;
+/// Conditional orders that an account may have waiting, over all symbols.
+pub const ALGOS_PER_ACCOUNT_MAX: usize = 200;
 /// Orders placed in one batch.
 pub const BATCH_PLACE_MAX: usize = 5;
 /// Orders cancelled in one batch.

@@ -15,13 +15,14 @@ use std::{
 };
 
 use protocol::{
-    AccountId, Cash, Command, Event, EventBody, Name, OrderId, Reject, Seq, SessionId, ShardId,
-    command::Place,
+    AccountId, AlgoId, Cash, Command, Event, EventBody, Name, OrderId, Reject, Seq, SessionId,
+    ShardId, SymbolId,
+    command::{CancelAlgo, Place, PlaceAlgo},
     event::{
-        CashChanged, EventHeader, LendSettled, LinkApplied, OrderAccepted, OrderClosed, Outcome,
-        SessionOpened,
+        AlgoAccepted, AlgoChanged, CashChanged, CountdownSet, EventHeader, LendSettled,
+        LinkApplied, OrderAccepted, OrderClosed, Outcome, SessionOpened,
     },
-    order::{CashReason, CloseReason, OrderStatus},
+    order::{AlgoStatus, CashReason, CloseReason, OrderStatus},
     wire::{self, EventsHeader, Follow, Hello, Message, MessageKind, NodeRole},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -50,10 +51,42 @@ pub struct Disk {
     /// Orders that were placed: (account, client id).
     pub placed: Vec<(AccountId, String)>,
     open: BTreeMap<OrderId, Place>,
+    algos: BTreeMap<AlgoId, PlaceAlgo>,
+    algos_listed: u64,
     sessions: HashMap<SessionId, u64>,
     granted: HashMap<AccountId, Cash>,
     transfers: HashMap<AccountId, u64>,
     link_seq: u64,
+}
+
+impl Disk {
+    /// Cancels an account's conditional orders that `due` picks; says how many.
+    fn end_algos(
+        &mut self,
+        account: AccountId,
+        symbol: SymbolId,
+        due: impl Fn(AlgoId, &PlaceAlgo) -> bool,
+        frame: &mut Frame,
+    ) -> usize {
+        let meant = |algo: &AlgoId, terms: &mut PlaceAlgo| {
+            terms.account == account && terms.symbol == symbol && due(*algo, terms)
+        };
+        let ended: Vec<_> = self.algos.extract_if(.., meant).collect();
+        for (algo, terms) in &ended {
+            frame.emit(&AlgoChanged {
+                algo: *algo,
+                account,
+                symbol,
+                side: terms.side,
+                status: AlgoStatus::Canceled,
+                order: OrderId::NONE,
+                reject: Reject::None,
+                activated: false,
+                _pad: [0; 5],
+            });
+        }
+        ended.len()
+    }
 }
 
 pub struct FakeNode {
@@ -311,6 +344,29 @@ impl Node {
                     granted,
                     link_seq: if granted > 0 { disk.link_seq } else { 0 },
                 });
+            }
+            Command::PlaceAlgo(terms) => {
+                disk.algos_listed += 1;
+                let algo = AlgoId::new(terms.symbol, disk.algos_listed);
+                outcome.order = OrderId(algo.0);
+                disk.algos.insert(algo, *terms);
+                frame.emit(&AlgoAccepted { algo, terms: *terms });
+            }
+            Command::CancelAlgo(cancel) => {
+                let due = |algo: AlgoId, _: &PlaceAlgo| algo == cancel.algo;
+                let CancelAlgo { account, symbol, .. } = *cancel;
+                outcome.order = OrderId(cancel.algo.0);
+                if disk.end_algos(account, symbol, due, frame) == 0 {
+                    outcome.reject = Reject::UnknownAlgo;
+                }
+            }
+            Command::CancelAllAlgos(all) => {
+                disk.end_algos(all.account, all.symbol, |_, _| true, frame);
+            }
+            Command::Countdown(countdown) => {
+                let (account, symbol) = (countdown.account, countdown.symbol);
+                let at = countdown.after;
+                frame.emit(&CountdownSet { account, symbol, _pad: [0; 2], at });
             }
             Command::ListSymbol(spec) => frame.emit(spec),
             Command::SetBrackets(brackets) => frame.emit(brackets),

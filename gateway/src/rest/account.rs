@@ -7,7 +7,7 @@
 pub mod balances;
 pub mod history;
 #[cfg(test)]
-mod http_test;
+pub(crate) mod http_test;
 pub mod positions;
 pub mod settings;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! said in JSON.
 
 pub mod account;
+pub mod algos;
 pub mod auth;
 pub mod error;
 pub mod orders;
@@ -43,6 +44,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(public::routes())
         .merge(account::routes())
         .merge(orders::routes())
+        .merge(algos::routes())
         .merge(crate::stream::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_path)

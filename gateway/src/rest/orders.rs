@@ -3,7 +3,7 @@
 //! Nothing is decided here. Parameters become commands ([`ask`]), the shard answers, and the
 //! order is shown as the views have it, which by then is what the answer speaks of ([`show`]).
 
-mod ask;
+pub(super) mod ask;
 mod batch;
 mod query;
 pub mod show;
@@ -31,7 +31,8 @@ use crate::{
     views::instruments::Instrument,
 };
 
-pub use single::{amend, cancel, cancel_all, place, test_place};
+pub use self::single::{Done, amend, cancel, cancel_all, place, test_place};
+pub(super) use self::{ask::response_type, query::range};
 
 const COUNT_10S: HeaderName = HeaderName::from_static(ORDER_COUNT_10S_HEADER);
 const COUNT_1M: HeaderName = HeaderName::from_static(ORDER_COUNT_1M_HEADER);
@@ -59,21 +60,21 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/fapi/v1/allOrders", get(query::get_all_orders))
 }
 
-fn counted<T>(counts: OrderCounts, answer: T) -> Counted<T> {
+pub(super) fn counted<T>(counts: OrderCounts, answer: T) -> Counted<T> {
     let headers =
         [(COUNT_10S, counts.in_10s.to_string()), (COUNT_1M, counts.in_minute.to_string())];
     (headers, Json(answer))
 }
 
 /// The instrument that `symbol` names.
-fn instrument(app: &App, params: &Params) -> Result<Instrument, ApiError> {
+pub(super) fn instrument(app: &App, params: &Params) -> Result<Instrument, ApiError> {
     let name = params.need("symbol")?.to_ascii_uppercase();
     let views = app.views.read();
     views.instruments.by_name(&name).copied().ok_or_else(ApiError::invalid_symbol)
 }
 
 /// Hands a command to its shard and waits; what was refused is an error.
-async fn submit(
+pub(super) async fn submit(
     app: &App,
     shard: ShardId,
     command: Command,

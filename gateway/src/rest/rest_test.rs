@@ -120,7 +120,7 @@ impl Venue {
     }
 
     /// Sends everything in the query.
-    fn ask(&self, method: Method, path: &str, params: &str) -> (u16, Value) {
+    pub fn ask(&self, method: Method, path: &str, params: &str) -> (u16, Value) {
         self.send(self.request(method, path, &signed(&timed(params))))
     }
 }

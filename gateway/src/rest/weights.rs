@@ -10,7 +10,7 @@ pub fn weight(method: &str, path: &str, query: Option<&str>) -> u32 {
     let limit = |default: i64| params().integer("limit").ok().flatten().unwrap_or(default);
     let by_symbol = |one: u32, all: u32| if params().get("symbol").is_some() { one } else { all };
     match (method, endpoint) {
-        ("POST" | "PUT", "order") => 0,
+        ("POST" | "PUT", "order") | ("POST", "algoOrder") => 0,
         (_, "batchOrders") => 5,
         (_, "depth") => match limit(500) {
             ..=50 => 2,
@@ -28,18 +28,19 @@ pub fn weight(method: &str, path: &str, query: Option<&str>) -> u32 {
             500..=1_000 => 5,
             _ => 10,
         },
-        (_, "ticker/24hr" | "openOrders") => by_symbol(1, 40),
+        (_, "ticker/24hr" | "openOrders" | "openAlgoOrders") => by_symbol(1, 40),
         (_, "premiumIndex") => by_symbol(1, 10),
         (_, "ticker/bookTicker") => by_symbol(2, 5),
         (_, "ticker/price") => by_symbol(1, 2),
         (
             _,
-            "account" | "balance" | "positionRisk" | "userTrades" | "allOrders" | "trades"
-            | "accountConfig" | "symbolConfig" | "adlQuantile",
+            "account" | "balance" | "positionRisk" | "userTrades" | "allOrders" | "allAlgoOrders"
+            | "trades" | "accountConfig" | "symbolConfig" | "adlQuantile",
         ) => 5,
         (_, "income") | ("GET", "positionSide/dual" | "multiAssetsMargin" | "feeBurn") => 30,
         (_, "commissionRate" | "aggTrades") => 20,
         (_, "historicalTrades") => 200,
+        (_, "countdownCancelAll") => 10,
         (_, "forceOrders") => by_symbol(20, 50),
         _ => 1,
     }

@@ -33,6 +33,8 @@ pub fn endpoint(name: &str) -> Result<Endpoint, ApiError> {
         "order.modify" => (Method::PUT, "/fapi/v1/order", S::Signature),
         "order.cancel" => (Method::DELETE, "/fapi/v1/order", S::Signature),
         "order.status" => (Method::GET, "/fapi/v1/order", S::Signature),
+        "algoOrder.place" => (Method::POST, "/fapi/v1/algoOrder", S::Signature),
+        "algoOrder.cancel" => (Method::DELETE, "/fapi/v1/algoOrder", S::Signature),
         "account.status" => (Method::GET, "/fapi/v2/account", S::Signature),
         "account.balance" => (Method::GET, "/fapi/v2/balance", S::Signature),
         "account.position" => (Method::GET, "/fapi/v2/positionRisk", S::Signature),

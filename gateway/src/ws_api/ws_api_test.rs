@@ -79,6 +79,21 @@ async fn refusals_have_the_codes_of_rest() {
     let unknown =
         ask(&mut socket, signed("order.status", &[("symbol", "NONE"), ("orderId", "1")])).await;
     assert_eq!((&unknown["status"], &unknown["error"]["code"]), (&json!(400), &json!(-1121)));
+    let stop = [
+        ("algoType", "CONDITIONAL"),
+        ("symbol", "BTCUSDT"),
+        ("side", "SELL"),
+        ("type", "STOP_MARKET"),
+        ("quantity", "1"),
+    ];
+    for (method, params, code) in [
+        ("algoOrder.place", &stop[..], -1102),
+        ("algoOrder.cancel", &[("clientAlgoId", "none")][..], -2011),
+    ] {
+        let answer = ask(&mut socket, signed(method, params)).await;
+        let said = (&answer["status"], &answer["error"]["code"]);
+        assert_eq!(said, (&json!(400), &json!(code)), "{method}");
+    }
     let forged =
         signed("account.status", &[]).replace("\"timestamp\"", "\"recvWindow\":1,\"timestamp\"");
     for (text, status, code) in [

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Sends a signed call with its parameters in the query.
-async fn call(stage: &Stage, method: &str, path: &str, params: &str) -> (u16, Value) {
+pub(crate) async fn call(stage: &Stage, method: &str, path: &str, params: &str) -> (u16, Value) {
     let query = format!("{params}&timestamp={}", now_ms());
     let query = query.trim_start_matches('&').to_owned();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
@@ -26,7 +26,7 @@ async fn call(stage: &Stage, method: &str, path: &str, params: &str) -> (u16, Va
     stage.send(reqwest::Client::new().request(method, url).header("X-MBX-APIKEY", KEY)).await
 }
 
-async fn get(stage: &Stage, path: &str, params: &str) -> Value {
+pub(crate) async fn get(stage: &Stage, path: &str, params: &str) -> Value {
     let (status, body) = call(stage, "GET", path, params).await;
     assert_eq!(status, 200, "{path}?{params}: {body}");
     body

@@ -102,7 +102,7 @@ pub fn place(
                 }
             }
             if price_match != PriceMatch::None {
-                return Err(ApiError::new(-5038, "The priceMatch is only supported for LIMIT."));
+                return Err(price_match_of_market());
             }
             (TimeInForce::Gtc, 0)
         }
@@ -121,7 +121,7 @@ pub fn place(
         price,
         qty: qty(params, instrument)?.ok_or_else(|| ApiError::mandatory("quantity"))?,
         good_till: good_till(params, time_in_force)?,
-        client_id: new_client_id(params)?,
+        client_id: new_client_id(params, "newClientOrderId")?,
         _pad2: [0; 4],
     })
 }
@@ -129,10 +129,11 @@ pub fn place(
 /// A change of a resting order.
 pub fn amend(
     params: &Params,
+    which: Which,
     account: AccountId,
     instrument: &Instrument,
 ) -> Result<Amend, ApiError> {
-    let (order, client_id) = Which::read(params)?.fields();
+    let (order, client_id) = which.fields();
     let price_match = price_match(params)?;
     Ok(Amend {
         account,
@@ -154,7 +155,7 @@ pub fn cancel(which: Which, account: AccountId, instrument: &Instrument) -> Canc
     Cancel { account, symbol, _pad: [0; 2], order, client_id, _pad2: [0; 4] }
 }
 
-fn side(params: &Params) -> Result<Side, ApiError> {
+pub fn side(params: &Params) -> Result<Side, ApiError> {
     Side::parse(params.need("side")?).ok_or_else(|| ApiError::new(-1117, "Invalid side."))
 }
 
@@ -170,20 +171,25 @@ fn order_type(params: &Params) -> Result<OrderType, ApiError> {
     OrderType::parse(text).ok_or_else(|| ApiError::new(-1116, "Invalid orderType."))
 }
 
-fn time_in_force(params: &Params) -> Result<Option<TimeInForce>, ApiError> {
+pub fn time_in_force(params: &Params) -> Result<Option<TimeInForce>, ApiError> {
     let invalid = || ApiError::new(-1115, "Invalid timeInForce.");
     let read = |text| TimeInForce::parse(text).ok_or_else(invalid);
     params.get("timeInForce").map(read).transpose()
 }
 
-fn price_match(params: &Params) -> Result<PriceMatch, ApiError> {
+pub fn price_match(params: &Params) -> Result<PriceMatch, ApiError> {
     let invalid = || ApiError::new(-5037, "Invalid price match.");
     params
         .get("priceMatch")
         .map_or(Ok(PriceMatch::None), |text| PriceMatch::parse(text).ok_or_else(invalid))
 }
 
-fn self_trade(params: &Params) -> Result<SelfTradePrevention, ApiError> {
+/// -5038.
+pub fn price_match_of_market() -> ApiError {
+    ApiError::new(-5038, "The priceMatch is only supported for LIMIT.")
+}
+
+pub fn self_trade(params: &Params) -> Result<SelfTradePrevention, ApiError> {
     let invalid = || ApiError::new(-5039, "Invalid self trade prevention mode.");
     match params.get("selfTradePreventionMode") {
         None => Ok(SelfTradePrevention::ExpireMaker),
@@ -191,14 +197,14 @@ fn self_trade(params: &Params) -> Result<SelfTradePrevention, ApiError> {
     }
 }
 
-fn position_side(params: &Params) -> Result<PositionSide, ApiError> {
+pub fn position_side(params: &Params) -> Result<PositionSide, ApiError> {
     params.get("positionSide").map_or(Ok(PositionSide::Both), |text| {
         PositionSide::parse(text).ok_or_else(|| ApiError::invalid("positionSide"))
     })
 }
 
 /// The limit in ticks; with a price match there must be none.
-fn limit_price(
+pub fn limit_price(
     params: &Params,
     price_match: PriceMatch,
     instrument: &Instrument,
@@ -211,7 +217,7 @@ fn limit_price(
     }
 }
 
-fn price(text: &str, instrument: &Instrument) -> Result<Ticks, ApiError> {
+pub fn price(text: &str, instrument: &Instrument) -> Result<Ticks, ApiError> {
     let spec = &instrument.spec;
     let too_high = || ApiError::new(-4002, "Price greater than max price.");
     let units = units(text, "price", u32::from(spec.price_decimals), spec.tick_e8);
@@ -220,7 +226,7 @@ fn price(text: &str, instrument: &Instrument) -> Result<Ticks, ApiError> {
     ticks.and_then(|ticks| if ticks > PRICE_MAX { Err(too_high()) } else { Ok(ticks) })
 }
 
-fn qty(params: &Params, instrument: &Instrument) -> Result<Option<Lots>, ApiError> {
+pub fn qty(params: &Params, instrument: &Instrument) -> Result<Option<Lots>, ApiError> {
     let Some(text) = params.get("quantity") else { return Ok(None) };
     let spec = &instrument.spec;
     let too_high = || ApiError::new(-4005, "Quantity greater than max quantity.");
@@ -255,7 +261,7 @@ fn units(
     Ok(i64::try_from(value_e8 / unit).ok().map(Ok))
 }
 
-fn good_till(params: &Params, time_in_force: TimeInForce) -> Result<Micros, ApiError> {
+pub fn good_till(params: &Params, time_in_force: TimeInForce) -> Result<Micros, ApiError> {
     if time_in_force != TimeInForce::Gtd {
         return Ok(0);
     }
@@ -265,8 +271,9 @@ fn good_till(params: &Params, time_in_force: TimeInForce) -> Result<Micros, ApiE
     Ok(seconds.saturating_mul(1_000_000))
 }
 
-fn new_client_id(params: &Params) -> Result<ClientId, ApiError> {
-    match params.get("newClientOrderId") {
+/// The client's id under that name, or a new one.
+pub fn new_client_id(params: &Params, name: &str) -> Result<ClientId, ApiError> {
+    match params.get(name) {
         Some(text) => client_id(text),
         None => {
             let text: String = rand::rng()
@@ -279,7 +286,7 @@ fn new_client_id(params: &Params) -> Result<ClientId, ApiError> {
     }
 }
 
-fn client_id(text: &str) -> Result<ClientId, ApiError> {
+pub fn client_id(text: &str) -> Result<ClientId, ApiError> {
     let allowed = |byte: u8| {
         byte.is_ascii_uppercase()
             || byte.is_ascii_lowercase()

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     Counted,
     ask::{self, ResponseType, Which},
-    counted, instrument, judge,
+    counted, instrument, judge, query,
     show::OrderShown,
     single::{asked_amend, asked_place, placed, spoken_of},
 };
@@ -70,7 +70,8 @@ pub(super) async fn delete_batch(
     let begun = cancelled(&call.params)?
         .into_iter()
         .map(|which| {
-            let cancel = Command::Cancel(ask::cancel(which?, call.account, &instrument));
+            let which = query::at_shard(&app, call.account, instrument.spec.symbol, which?);
+            let cancel = Command::Cancel(ask::cancel(which, call.account, &instrument));
             begin(&app, call.expires_at, instrument, cancel, Asked::Cancel, None)
         })
         .collect();
@@ -98,7 +99,8 @@ fn begin_amend(
 ) -> Result<UnderWay, ApiError> {
     let params = item.map_err(Clone::clone)?;
     let instrument = instrument(app, params)?;
-    let amend = Command::Amend(ask::amend(params, call.account, &instrument)?);
+    let which = query::at_shard(app, call.account, instrument.spec.symbol, Which::read(params)?);
+    let amend = Command::Amend(ask::amend(params, which, call.account, &instrument)?);
     let asked = asked_amend(&instrument);
     begin(app, call.expires_at, instrument, amend, asked, None)
 }

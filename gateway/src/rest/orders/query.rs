@@ -62,7 +62,7 @@ pub(super) async fn get_all_orders(
     call: Signed,
 ) -> Result<Json<Vec<OrderShown>>, ApiError> {
     let instrument = instrument(&app, &call.params)?;
-    let range = range(&call.params)?;
+    let range = range(&call.params, "orderId")?;
     let orders = all_orders(&app, call.account, instrument.spec.symbol, &range).await?;
     Ok(Json(orders.iter().map(|order| OrderShown::new(order, &instrument)).collect()))
 }
@@ -82,6 +82,14 @@ pub(super) async fn find(
         Which::Client(id) => app.store.order_by_client_id(account, symbol, &id).await,
     };
     stored.map_err(ApiError::internal)
+}
+
+/// An order as its shard knows it: by its id where its name was made here.
+pub(super) fn at_shard(app: &App, account: AccountId, symbol: SymbolId, which: Which) -> Which {
+    match find_live(app, account, symbol, which) {
+        Some(order) if order.is_nameless() => Which::Id(order.order),
+        Some(_) | None => which,
+    }
 }
 
 fn find_live(app: &App, account: AccountId, symbol: SymbolId, which: Which) -> Option<Order> {
@@ -128,11 +136,11 @@ fn live_orders(app: &App, account: AccountId, symbol: SymbolId, range: &Range) -
 }
 
 /// What part of history is asked for: by id or by time, oldest first once a start is named.
-fn range(params: &Params) -> Result<Range, ApiError> {
+pub fn range(params: &Params, id_name: &str) -> Result<Range, ApiError> {
     let limit = params.integer("limit")?.unwrap_or(ORDERS_DEFAULT);
     let limit = usize::try_from(limit.min(ORDERS_MAX)).ok().filter(|limit| *limit > 0);
     let limit = limit.ok_or_else(|| ApiError::invalid("limit"))?;
-    let from_id = params.integer("orderId")?;
+    let from_id = params.integer(id_name)?;
     let (start, end) = (params.integer("startTime")?, params.integer("endTime")?);
     if let (Some(start), Some(end)) = (start, end)
         && (end < start || end.saturating_sub(start) > SPAN_MS_MAX)
@@ -141,7 +149,7 @@ fn range(params: &Params) -> Result<Range, ApiError> {
     }
     let named = from_id.is_some() || start.is_some();
     Ok(Range {
-        from_id: unsigned("orderId", from_id)?.unwrap_or(0),
+        from_id: unsigned(id_name, from_id)?.unwrap_or(0),
         from_ts: unsigned("startTime", start)?.map_or(0, micros),
         to_ts: unsigned("endTime", end)?.map_or(i64::MAX as u64, |ms| micros(ms) + 999),
         limit,
@@ -155,4 +163,30 @@ fn micros(ms: u64) -> Micros {
 
 fn unsigned(name: &str, value: Option<i64>) -> Result<Option<u64>, ApiError> {
     value.map(|value| u64::try_from(value).map_err(|_| ApiError::invalid(name))).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{stage::Stage, views::accounts::sample::BTC};
+    use protocol::ClientId;
+
+    /// A shard does not know the names that orders without one are given here.
+    #[tokio::test]
+    async fn a_name_made_here_becomes_the_id_that_the_shard_knows() {
+        let mut stage = Stage::open().await;
+        // a named order, and a stop that fires
+        stage.play(&[(0, 0, 0, 5, 5), (14, 0, 4 | 2, 1_000, 9), (15, 0, 0, 0, 3)]);
+        let account = AccountId(1);
+        let orders = stage.app.views.read().accounts.open_orders(account, Some(BTC));
+        let [named, born] = orders[..] else { panic!("{orders:?}") };
+        assert_eq!((named.is_nameless(), born.is_nameless()), (false, true));
+        let at = |which| at_shard(&stage.app, account, BTC, which);
+        assert_eq!(at(Which::Client(born.client_id)), Which::Id(born.order));
+        let unknown = ClientId::new("auto_77").unwrap();
+        for same in [Which::Client(named.client_id), Which::Client(unknown), Which::Id(born.order)]
+        {
+            assert_eq!(at(same), same);
+        }
+    }
 }

@@ -33,6 +33,11 @@ pub struct Done {
     msg: &'static str,
 }
 
+impl Done {
+    pub const CANCELLED_ALL: Self =
+        Self { code: 200, msg: "The operation of cancel all open order is done." };
+}
+
 pub(super) async fn post_order(
     State(app): State<Arc<App>>,
     call: Signed,
@@ -112,7 +117,8 @@ pub async fn amend(
     expires_at: Micros,
 ) -> Result<OrderShown, ApiError> {
     let instrument = instrument(app, params)?;
-    let amend = ask::amend(params, account, &instrument)?;
+    let which = query::at_shard(app, account, instrument.spec.symbol, Which::read(params)?);
+    let amend = ask::amend(params, which, account, &instrument)?;
     let asked = asked_amend(&instrument);
     let command = Command::Amend(amend);
     let reply = submit(app, instrument.spec.shard, command, expires_at, &asked).await?;
@@ -127,7 +133,8 @@ pub async fn cancel(
     expires_at: Micros,
 ) -> Result<OrderShown, ApiError> {
     let instrument = instrument(app, params)?;
-    let cancel = ask::cancel(Which::read(params)?, account, &instrument);
+    let which = query::at_shard(app, account, instrument.spec.symbol, Which::read(params)?);
+    let cancel = ask::cancel(which, account, &instrument);
     let command = Command::Cancel(cancel);
     let reply = submit(app, instrument.spec.shard, command, expires_at, &Asked::Cancel).await?;
     spoken_of(app, &instrument, account, &reply).await
@@ -144,7 +151,7 @@ pub async fn cancel_all(
     let command =
         Command::CancelAll(CancelAll { account, symbol: instrument.spec.symbol, _pad: [0; 2] });
     submit(app, instrument.spec.shard, command, expires_at, &Asked::Cancel).await?;
-    Ok(Done { code: 200, msg: "The operation of cancel all open order is done." })
+    Ok(Done::CANCELLED_ALL)
 }
 
 pub(super) fn asked_place(place: &Place, instrument: &Instrument) -> Asked {

@@ -1,7 +1,7 @@
 //! How conditional orders come, fire and end.
 //!
-//! Once one has fired, its end is the end of its order: the shard says nothing more of it, so it
-//! is finished here when the order closes.
+//! Once one has fired, its end is the end of its order, and it is finished here when that closes;
+//! a shard that says so too repeats it.
 
 use protocol::{
     event,
@@ -34,7 +34,7 @@ impl Step<'_> {
             status: changed.status,
             order: if changed.order.is_none() { known.order } else { changed.order },
             reject: changed.reject,
-            activated: changed.activated,
+            activated: known.activated || changed.activated,
             updated: ts,
             triggered: if fires && known.triggered == 0 { ts } else { known.triggered },
             ..known

@@ -69,7 +69,7 @@ impl Toy {
         }
         let at = at % count;
         let symbol = self.algos[at].terms.symbol;
-        if how % 4 == 0 && self.algos[at].status == AlgoStatus::New {
+        if how.is_multiple_of(4) && self.algos[at].status == AlgoStatus::New {
             self.algos[at].status = AlgoStatus::Triggering;
             self.change(at, OrderId::NONE, Reject::None);
             return self.end(shard_of(symbol), CommandKind::IndexPrices);
