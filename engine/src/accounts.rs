@@ -17,7 +17,7 @@ pub(crate) struct HoldingAt(u32);
 impl HoldingAt {
     const NONE: Self = Self(0);
 
-    const fn index(self) -> usize {
+    pub const fn index(self) -> usize {
         self.0 as usize
     }
 }

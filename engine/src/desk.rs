@@ -14,6 +14,7 @@ use crate::{
     accounts::{Accounts, HoldingAt},
     book::{Order, Slot},
     client_ids::ClientIds,
+    countdowns::Countdowns,
     output::{Output, Sink},
     symbols::{Quote, Symbol, Terms},
     work::Work,
@@ -95,6 +96,7 @@ pub(crate) struct Desk<'a> {
     /// Client ids of the conditional orders that wait.
     pub algo_clients: &'a mut ClientIds,
     pub work: &'a mut Work,
+    pub countdowns: &'a mut Countdowns,
     pub changes: &'a mut Changes,
     /// Fees the shard has taken, less rebates.
     pub fees: &'a mut i128,

@@ -22,6 +22,7 @@ mod amend;
 pub mod book;
 mod checks;
 mod client_ids;
+mod countdowns;
 mod desk;
 mod engine;
 mod firing;

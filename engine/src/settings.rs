@@ -1,14 +1,15 @@
-//! What an account chooses or is given on a symbol: leverage and fees.
+//! What an account chooses or is given on a symbol: leverage, fees, a countdown.
 
 use protocol::{
-    OrderId, Reject,
-    command::{SetFees, SetLeverage},
-    event::{FeesChanged, SettingsChanged},
-    order::MarginMode,
+    AccountId, Micros, OrderId, Reject,
+    command::{Countdown, SetFees, SetLeverage},
+    event::{CountdownSet, FeesChanged, SettingsChanged},
+    order::{AlgoStatus, MarginMode},
 };
 
 use crate::{
     accounts::Fees,
+    countdowns::Deadline,
     desk::Desk,
     output::{Output, Sink},
     verdict::{Verdict, require},
@@ -59,5 +60,35 @@ impl Desk<'_> {
         let (account, symbol) = (set.account, set.symbol);
         out.emit(&FeesChanged { account, symbol, _pad: [0; 2], maker, taker });
         Ok(OrderId::NONE)
+    }
+
+    /// Starts an account's countdown on the symbol anew, or ends it.
+    pub fn set_countdown<S: Sink>(&mut self, set: &Countdown, out: &mut Output<'_, S>) -> Verdict {
+        let (account, symbol) = (set.account, set.symbol);
+        if set.after == 0 {
+            if let Some(holding) = self.accounts.find_holding(account, self.at) {
+                self.countdowns.clear(holding);
+            }
+            self.tell_countdown(account, 0, out);
+            return Ok(OrderId::NONE);
+        }
+        let holding = self.accounts.open_holding(account, self.at);
+        let at = self.now.saturating_add(set.after);
+        self.countdowns.set(Deadline { at, account, symbol, holding });
+        self.tell_countdown(account, at, out);
+        Ok(OrderId::NONE)
+    }
+
+    /// The account has not spoken again: all its orders on the symbol end, whatever state that is
+    /// in.
+    pub fn countdown_ended<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) {
+        self.tell_countdown(account, 0, out);
+        self.close_all(account, out);
+        self.end_algos(account, AlgoStatus::Canceled, |_, _| true, out);
+    }
+
+    fn tell_countdown<S: Sink>(&self, account: AccountId, at: Micros, out: &mut Output<'_, S>) {
+        let symbol = self.symbol.spec.symbol;
+        out.emit(&CountdownSet { account, symbol, _pad: [0; 2], at });
     }
 }

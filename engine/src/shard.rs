@@ -11,6 +11,7 @@ use protocol::{
 use crate::{
     accounts::{Accounts, Holding},
     client_ids::ClientIds,
+    countdowns::Countdowns,
     desk::{Changes, Desk},
     engine::{Capacity, Frame},
     hash::Digest,
@@ -30,6 +31,7 @@ pub(crate) struct Shard {
     clients: ClientIds,
     algo_clients: ClientIds,
     work: Work,
+    countdowns: Countdowns,
     /// Commands and units of pending work that were begun.
     turn: u64,
     ledger: Link,
@@ -48,6 +50,7 @@ impl Shard {
             clients: ClientIds::new(&genesis.secret, capacity.orders),
             algo_clients: ClientIds::new(&genesis.secret, 0),
             work: Work::new(),
+            countdowns: Countdowns::default(),
             turn: 0,
             ledger: Link::new(),
             fees: 0,
@@ -122,9 +125,11 @@ impl Shard {
             Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
                 Err(Reject::WrongShard.into())
             }
-            Command::Countdown(_) | Command::Open(_) | Command::Genesis(_) => {
-                Err(Reject::Unsupported.into())
+            Command::Countdown(set) => {
+                check_account(set.account)?;
+                self.desk(frame, set.symbol)?.set_countdown(set, out)
             }
+            Command::Open(_) | Command::Genesis(_) => Err(Reject::Unsupported.into()),
         }
     }
 
@@ -144,6 +149,7 @@ impl Shard {
             }
         }
         self.work.digest(into);
+        self.countdowns.digest(into);
     }
 
     fn digest_algos(&self, holding: &Holding, into: &mut Digest) {
@@ -160,8 +166,13 @@ impl Shard {
             if out.events() > WORK_EVENTS_MAX {
                 return;
             }
-            let Some(job) = self.work.next() else { return };
-            self.do_job(now, job, out);
+            if let Some(ended) = self.countdowns.take_ended(now) {
+                self.work_desk(now, ended.symbol, out).countdown_ended(ended.account, out);
+            } else if let Some(job) = self.work.next() {
+                self.do_job(now, job, out);
+            } else {
+                return;
+            }
         }
     }
 
@@ -172,10 +183,26 @@ impl Shard {
 
     /// The log time from which on a tick has work to do.
     pub fn wake_at(&self, now: Micros) -> Option<Micros> {
-        (!self.work.is_empty()).then_some(now)
+        if self.work.is_empty() { self.countdowns.next_at() } else { Some(now) }
     }
 
     fn do_job<S: Sink>(&mut self, now: Micros, job: Job, out: &mut Output<'_, S>) {
+        let mut scratch = core::mem::take(&mut self.left_to_close);
+        let mut desk = self.work_desk(now, job.symbol, out);
+        match job.unit {
+            Unit::Gone { account, through } => desk.expire_closing(account, through, out),
+            Unit::Fire { count } => desk.fire(count, &mut scratch, out),
+        }
+        self.left_to_close = scratch;
+    }
+
+    /// Where a unit of pending work is done.
+    fn work_desk<S: Sink>(
+        &mut self,
+        now: Micros,
+        symbol: SymbolId,
+        out: &Output<'_, S>,
+    ) -> Desk<'_> {
         let frame = Frame {
             seq: 0,
             now,
@@ -185,13 +212,7 @@ impl Shard {
             ceiling: out.events() + UNIT_EVENTS_MAX,
             room: UNIT_EVENTS_MAX,
         };
-        let mut scratch = core::mem::take(&mut self.left_to_close);
-        let mut desk = self.desk(&frame, job.symbol).expect("work is on listed symbols");
-        match job.unit {
-            Unit::Gone { account, through } => desk.expire_closing(account, through, out),
-            Unit::Fire { count } => desk.fire(count, &mut scratch, out),
-        }
-        self.left_to_close = scratch;
+        self.desk(&frame, symbol).expect("work is on listed symbols")
     }
 
     fn plan(&mut self, frame: &Frame, order: &Place) -> Result<crate::orders::Plan, Refusal> {
@@ -222,6 +243,7 @@ impl Shard {
             clients: &mut self.clients,
             algo_clients: &mut self.algo_clients,
             work: &mut self.work,
+            countdowns: &mut self.countdowns,
             changes: &mut self.changes,
             fees: &mut self.fees,
         })

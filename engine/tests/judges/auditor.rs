@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use protocol::{
     Event, Reject,
-    event::{Fill, OrderAmended, OrderClosed, Trade},
+    event::{CountdownSet, Fill, OrderAmended, OrderClosed, Trade},
     order::{CloseReason, OrderStatus, OrderType, Side, TimeInForce},
 };
 
@@ -58,6 +58,9 @@ pub struct Auditor {
     /// The exposure-adding order accepted in this frame, and the fills since.
     accepted: Option<(u32, usize)>,
     pub algos: AlgoBooks,
+    countdowns: BTreeMap<(u32, u16), u64>,
+    /// Whose countdown ended in this frame, before anything else happened to them.
+    over: Vec<(u32, u16)>,
 }
 
 impl Auditor {
@@ -65,7 +68,7 @@ impl Auditor {
     pub fn take(&mut self, ts: u64, events: &[Event]) {
         self.now = ts;
         self.accepted = None;
-        let works = self.algos.expect_work();
+        let works = self.algos.expect_work() || self.countdowns.values().any(|at| *at <= ts);
         let outcomes = events.iter().filter(|event| matches!(event, Event::Outcome(_))).count();
         assert_eq!(outcomes, 1, "one outcome a frame");
         assert!(matches!(events.last(), Some(Event::Outcome(_))), "and it is the last event");
@@ -80,6 +83,7 @@ impl Auditor {
             assert!(events.iter().all(quiet), "a refused command changes nothing: {events:?}");
         }
         self.algos.check(|symbol, order| self.orders[&(symbol, order)].ended);
+        self.check_countdowns();
         self.check_money();
         self.check_books();
         self.check_margin();
@@ -131,7 +135,7 @@ impl Auditor {
                 let order = self.orders.get(&(change.symbol.0, change.order.0));
                 self.algos.changed(change, order.is_some_and(|order| order.ended));
             }
-            Event::CountdownSet(_) => unreachable!("countdowns are refused"),
+            Event::CountdownSet(set) => self.hear_countdown(set),
             Event::Level(level) => {
                 let symbol = self.symbols.get_mut(&level.symbol.0).unwrap();
                 symbol.updates += 1;
@@ -191,6 +195,17 @@ impl Auditor {
             Event::LendSettled(_) | Event::GrantIssued(_) | Event::RecallIssued(_) => {
                 panic!("a trading shard does not say {event:?}")
             }
+        }
+    }
+
+    fn hear_countdown(&mut self, set: &CountdownSet) {
+        let key = (set.account.0, set.symbol.0);
+        let before = self.countdowns.remove(&key);
+        if set.at != 0 {
+            assert!(set.at > self.now, "a countdown ends later: {set:?}");
+            self.countdowns.insert(key, set.at);
+        } else if before.is_some_and(|at| at <= self.now) {
+            self.over.push(key);
         }
     }
 
@@ -275,6 +290,16 @@ impl Auditor {
         assert!(order.tif != TimeInForce::Fok, "all or nothing: {closed:?}");
         if closed.reason == CloseReason::GoodTillDate {
             assert!(order.good_till != 0 && order.good_till <= self.now);
+        }
+    }
+
+    /// No order outlives its owner's countdown, but for what came in the same frame.
+    fn check_countdowns(&mut self) {
+        for (account, symbol) in std::mem::take(&mut self.over) {
+            let left = self.orders.iter().filter(|((of, _), order)| {
+                (*of, order.account, order.ended) == (symbol, account, false)
+            });
+            assert!(left.count() <= 1, "{account} on {symbol} has orders after its countdown");
         }
     }
 

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use protocol::{
     AccountId, AlgoId, ClientId, Command, Envelope, Name, OrderId, SessionId, ShardId, SymbolId,
     command::{
-        Amend, Cancel, CancelAlgo, CancelAll, Deposit, Grant, Lend, LinkAck, Place, PlaceAlgo,
-        Recall, Return, SetFees, SetLeverage, SetSymbolState, Tick,
+        Amend, Cancel, CancelAlgo, CancelAll, Countdown, Deposit, Grant, Lend, LinkAck, Place,
+        PlaceAlgo, Recall, Return, SetFees, SetLeverage, SetSymbolState, Tick,
     },
     order::{
         AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState,
@@ -71,7 +71,12 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
         0..=29 => Command::Place(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
         30..=43 => Command::PlaceAlgo(algo(&mut draw, account, symbol_id, now_mark, bench.ts)),
         44..=45 => cancel_algo(bench, &mut draw, account, symbol_id),
-        46..=49 => Command::TestPlace(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
+        46 => {
+            let after = draw.one_of(&[0, 1, 5, 20, 60, 400_000_000, u64::MAX]);
+            let (symbol, _pad) = (symbol_id, [0; 2]);
+            Command::Countdown(Countdown { account, symbol, _pad, after })
+        }
+        47..=49 => Command::TestPlace(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
         50..=64 => {
             let (order, account) = recent(bench, &mut draw, symbol, account);
             Command::Amend(Amend { order, ..amend(&mut draw, account, symbol_id, now_mark) })

@@ -56,7 +56,7 @@ fn fixed_steps(count: usize) -> Vec<Step> {
 fn flows_trade() {
     let grants = [(1, 900_000), (2, 800_000), (3, 700_000), (4, 60_000)];
     let bench = &mut Bench::trading(&grants);
-    let auditor = audited(bench, &fixed_steps(4_000));
+    let auditor = audited(bench, &fixed_steps(6_000));
     let (held, trades) = auditor.activity();
     assert!(held >= 2 && trades > 200, "{held} positions after {trades} trades");
     assert!(auditor.algos.fired > 20, "{} conditional orders fired", auditor.algos.fired);

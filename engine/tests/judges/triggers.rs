@@ -2,7 +2,7 @@
 
 use protocol::{
     AccountId, AlgoId, Command, Event, Name, Reject, SymbolId,
-    command::{CancelAlgo, CancelAll, PlaceAlgo, SetSymbolState, Tick},
+    command::{CancelAlgo, CancelAll, Countdown, PlaceAlgo, SetSymbolState, Tick},
     limits::ALGOS_MAX,
     order::{
         AlgoStatus, AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
@@ -314,4 +314,70 @@ fn filters_of_conditions() {
     refuse(limited, Reject::PriceNotPositive);
     let closes = PlaceAlgo { qty: 0, close_position: true, price: 100, ..limited };
     refuse(closes, Reject::InvalidCombination);
+}
+
+#[test]
+fn a_countdown_cancels_what_is_open_unless_it_is_said_again() {
+    let mut bench = traded();
+    let countdown = |after| {
+        let (account, symbol) = (AccountId(1), SymbolId(1));
+        Command::Countdown(Countdown { account, symbol, _pad: [0; 2], after })
+    };
+    bench.ok(&Command::Place(limit(1, Side::Buy, 95, 20)));
+    bench.ok(&Command::Place(limit(1, Side::Buy, 94, 20)));
+    bench.ok(&Command::Place(limit(2, Side::Buy, 94, 20)));
+    bench.ok(&Command::PlaceAlgo(stop(1, Side::Buy, 103, 5)));
+    bench.ok(&countdown(1_000));
+    bench.ts += 900;
+    let set = bench.ok(&countdown(1_000));
+    let at = match set[0] {
+        Event::CountdownSet(set) => set.at,
+        event => panic!("{event:?}"),
+    };
+    assert_eq!((at, bench.engine.wake_at()), (bench.ts + 1_000, Some(at)));
+    bench.ts += 900;
+    assert_eq!(tick(&mut bench).len(), 1, "it was said again");
+    bench.ts += 100;
+    let events = tick(&mut bench);
+    let closed = events.iter().filter(|event| matches!(event, Event::OrderClosed(_))).count();
+    assert_eq!((closed, changes(&events)), (2, vec![(1, AlgoStatus::Canceled)]));
+    assert!(matches!(events[0], Event::CountdownSet(set) if set.at == 0));
+    assert_eq!(bench.engine.wake_at(), None);
+
+    bench.ok(&Command::Place(limit(1, Side::Buy, 95, 20)));
+    bench.ok(&countdown(1_000));
+    bench.ok(&countdown(0));
+    bench.ts += 5_000;
+    assert_eq!(tick(&mut bench).len(), 1, "it was ended");
+}
+
+/// Many deadlines, said in any order, moved and ended, come in the order of their times.
+#[test]
+fn countdowns_end_in_their_order() {
+    let mut bench = traded();
+    let mut draw = 7u64;
+    let mut deadlines = std::collections::BTreeMap::new();
+    for _ in 0..400 {
+        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (account, after) = ((draw >> 33) % 60 + 1, (draw >> 40) % 50 * 1_000);
+        let (of, symbol) = (AccountId(account as u32), SymbolId(1));
+        bench.ok(&Command::Countdown(Countdown { account: of, symbol, _pad: [0; 2], after }));
+        deadlines.remove(&of.0);
+        if after != 0 {
+            deadlines.insert(of.0, bench.ts + after);
+        }
+        // each frame takes a microsecond, so those of the past have ended by now
+        deadlines.retain(|_, at| *at > bench.ts);
+        assert_eq!(bench.engine.wake_at(), deadlines.values().min().copied());
+    }
+    let mut expected: Vec<_> = deadlines.into_iter().map(|(account, at)| (at, account)).collect();
+    expected.sort_unstable();
+    bench.ts += 100_000;
+    let events = tick(&mut bench);
+    let ended = events.iter().filter_map(|event| match event {
+        Event::CountdownSet(set) => Some(set.account.0),
+        _ => None,
+    });
+    assert!(expected.len() > 20);
+    assert_eq!(ended.collect::<Vec<_>>(), expected.iter().map(|end| end.1).collect::<Vec<_>>());
 }

@@ -1,9 +1,9 @@
-//! Conditional orders: a list that is gone through whenever a price moves.
+//! Conditional orders and countdowns: a list that is gone through whenever a price moves.
 
 use protocol::{
     AccountId, AlgoId, ClientId, Event, OrderId, Reject, SymbolId,
-    command::{CancelAlgo, Place, PlaceAlgo},
-    event::{AlgoAccepted, AlgoChanged},
+    command::{CancelAlgo, Countdown, Place, PlaceAlgo},
+    event::{AlgoAccepted, AlgoChanged, CountdownSet},
     limits::ALGOS_MAX,
     order::{AlgoStatus, AlgoType, OrderType, PriceMatch, Side, SymbolState, WorkingType},
 };
@@ -254,12 +254,51 @@ impl Shard {
         }
     }
 
+    pub fn set_countdown(&mut self, set: &Countdown) -> Answer {
+        let (account, symbol) = (set.account.0, set.symbol.0);
+        let at = if set.after == 0 { 0 } else { self.now.saturating_add(set.after) };
+        self.countdowns.remove(&(account, symbol));
+        if at != 0 {
+            self.holding_mut(account, symbol);
+            self.countdowns.insert((account, symbol), at);
+        }
+        self.tell_countdown(account, symbol, at);
+        Ok(0)
+    }
+
+    fn tell_countdown(&mut self, account: u32, symbol: u16, at: u64) {
+        let (account, symbol) = (AccountId(account), SymbolId(symbol));
+        self.events.push(Event::CountdownSet(CountdownSet { account, symbol, _pad: [0; 2], at }));
+    }
+
+    /// Ends the first countdown that is over.
+    fn end_countdown(&mut self) -> bool {
+        let over = self.countdowns.iter().filter(|(_, at)| **at <= self.now);
+        let Some((account, symbol)) =
+            over.min_by_key(|(key, at)| (**at, **key)).map(|(key, _)| *key)
+        else {
+            return false;
+        };
+        self.countdowns.remove(&(account, symbol));
+        self.tell_countdown(account, symbol, 0);
+        self.close_all(account, symbol);
+        let own = |algo: &Algo| algo.terms.account.0 == account;
+        self.end_algos(symbol, AlgoStatus::Canceled, own);
+        true
+    }
+
     pub fn work(&mut self, most: usize) {
         for _ in 0..most {
-            if self.events.len() > WORK_EVENTS || self.queue.is_empty() {
+            if self.events.len() > WORK_EVENTS {
                 return;
             }
             self.ceiling = self.events.len() + UNIT_EVENTS;
+            if self.end_countdown() {
+                continue;
+            }
+            if self.queue.is_empty() {
+                return;
+            }
             let Job { symbol, what } = self.queue.remove(0);
             match what {
                 What::Gone { account, through } => {

@@ -390,6 +390,12 @@ impl Shard {
         if market.spec.state == SymbolState::Halted {
             return no(Reject::SymbolNotTrading);
         }
+        self.close_all(account, symbol);
+        Ok(0)
+    }
+
+    pub fn close_all(&mut self, account: u32, symbol: u16) {
+        let market = &self.markets[&symbol];
         let own = market.orders.iter().filter(|order| order.account == account);
         let mut ids: Vec<u64> = own.map(|order| order.id).collect();
         ids.sort_unstable();
@@ -397,7 +403,6 @@ impl Shard {
             self.close(symbol, id, OrderStatus::Canceled, CloseReason::Canceled);
         }
         self.settle(symbol);
-        Ok(0)
     }
 
     fn find(

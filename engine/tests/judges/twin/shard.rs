@@ -93,6 +93,8 @@ pub struct Shard {
     /// What has come due: in earlier frames, and in this one.
     pub queue: Vec<Job>,
     pub fresh: Vec<Job>,
+    /// When an account's orders on a symbol are cancelled.
+    pub countdowns: BTreeMap<(u32, u16), u64>,
     /// The frame's events may not become more than these.
     pub ceiling: usize,
 }
@@ -112,6 +114,7 @@ impl Shard {
             sums_before: Vec::new(),
             queue: Vec::new(),
             fresh: Vec::new(),
+            countdowns: BTreeMap::new(),
             ceiling: 0,
         }
     }
@@ -165,7 +168,7 @@ impl Shard {
             Command::PlaceAlgo(terms) => (terms.account, terms.symbol),
             Command::CancelAlgo(cancel) => (cancel.account, cancel.symbol),
             Command::CancelAllAlgos(all) => (all.account, all.symbol),
-            Command::Countdown(_) => return no(Reject::Unsupported),
+            Command::Countdown(set) => (set.account, set.symbol),
             Command::Open(_) | Command::Genesis(_) => unreachable!("handled before"),
         };
         if account.0 == 0 || account.0 as usize > ACCOUNTS_MAX {
@@ -191,6 +194,7 @@ impl Shard {
             Command::PlaceAlgo(terms) => self.place_algo(terms),
             Command::CancelAlgo(cancel) => self.cancel_algo(cancel),
             Command::CancelAllAlgos(_) => self.cancel_all_algos(account.0, symbol.0),
+            Command::Countdown(set) => self.set_countdown(set),
             Command::SetLeverage(set) => self.set_leverage(set, context.last_try),
             Command::SetFees(set) => self.set_fees(set),
             _ => unreachable!("the rest has been handled"),
