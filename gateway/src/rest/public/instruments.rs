@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, Router, extract::State, routing::get};
 use protocol::{
     limits::{LEVERAGE_MAX, OPEN_ORDERS_MAX},
-    order::SymbolState,
+    order::{AlgoType, OrderType, SymbolState},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{Answer, Gateway};
 use crate::{
     app::App, clock::now_ms, rest::auth::Public, text::Text, views::instruments::Instrument,
+    words::Word,
 };
 
 /// The date that stands for "never" where a contract says when it is delivered.
@@ -103,7 +104,7 @@ struct Symbol {
     market_take_bound: Text,
     max_move_order_limit: u32,
     filters: [Value; 6],
-    order_types: [&'static str; 2],
+    order_types: Vec<&'static str>,
     time_in_force: [&'static str; 5],
 }
 
@@ -137,9 +138,16 @@ fn symbol(instrument: &Instrument) -> Symbol {
         market_take_bound: Text::fixed(spec.market_bound.into(), 2),
         max_move_order_limit: AMENDS_MAX,
         filters: filters(instrument),
-        order_types: ["LIMIT", "MARKET"],
+        order_types: order_types(),
         time_in_force: ["GTC", "IOC", "FOK", "GTX", "GTD"],
     }
+}
+
+/// What can be placed, at once or on a condition.
+fn order_types() -> Vec<&'static str> {
+    let offered = AlgoType::ALL.iter().filter(|each| **each != AlgoType::TrailingStopMarket);
+    let at_once = OrderType::ALL.iter().map(|each| each.word());
+    at_once.chain(offered.map(|each| each.word())).collect()
 }
 
 /// The margin that the highest leverage asks for, in percent, rounded up.

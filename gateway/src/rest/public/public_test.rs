@@ -166,6 +166,9 @@ async fn exchange_info_has_every_field() {
     let symbol = &info["symbols"][0];
     assert_eq!(symbol["underlyingSubType"], json!([]));
     assert_eq!(symbol["symbol"], "BTCUSDT");
+    let order_types =
+        ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"];
+    assert_eq!(symbol["orderTypes"], json!(order_types));
     assert_eq!(symbol["maintMarginPercent"], "0.4000");
     assert_eq!(symbol["requiredMarginPercent"], "0.8000");
     let filters = json!([
