@@ -143,6 +143,7 @@ fn store_error(error: StoreError) -> ApiError {
         | StoreError::WriterEnded
         | StoreError::KeyFile { .. }
         | StoreError::KeyMalformed { .. }
+        | StoreError::PublicKey(_)
         | StoreError::Sealed => ApiError::internal(error),
     }
 }

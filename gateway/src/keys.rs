@@ -1,4 +1,4 @@
-//! Who may call: API keys, their secrets and the accounts they act for.
+//! Who may call: API keys, what they prove themselves with, and the accounts they act for.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,7 +6,10 @@ use parking_lot::RwLock;
 use protocol::AccountId;
 use subtle::ConstantTimeEq;
 
-use crate::store::directory::key_hash;
+use crate::{
+    credential::{Credential, PublicKey},
+    store::directory::key_hash,
+};
 
 /// The keys in memory; the store keeps them, sealed, over restarts.
 ///
@@ -20,7 +23,24 @@ pub struct Keys {
 pub struct Key {
     pub key: String,
     pub account: AccountId,
-    pub secret: Vec<u8>,
+    pub credential: Credential,
+}
+
+impl Key {
+    /// The secret that the caller has too; none of a public key.
+    pub fn secret(&self) -> Option<&[u8]> {
+        match &self.credential {
+            Credential::Secret(secret) => Some(secret),
+            Credential::PublicKey(_) => None,
+        }
+    }
+
+    pub fn public_key(&self) -> Option<&PublicKey> {
+        match &self.credential {
+            Credential::Secret(_) => None,
+            Credential::PublicKey(key) => Some(key),
+        }
+    }
 }
 
 impl Keys {
@@ -30,10 +50,10 @@ impl Keys {
         key
     }
 
-    /// One of an account's keys, always the same while none is added.
-    pub fn of(&self, account: AccountId) -> Option<Arc<Key>> {
+    /// One of an account's keys that `wanted` picks, always the same while none is added.
+    pub fn of(&self, account: AccountId, wanted: impl Fn(&Key) -> bool) -> Option<Arc<Key>> {
         let keys = self.by_hash.read();
-        let of_account = keys.values().filter(|key| key.account == account);
+        let of_account = keys.values().filter(|key| key.account == account && wanted(key));
         of_account.min_by(|a, b| a.key.cmp(&b.key)).cloned()
     }
 
@@ -51,7 +71,15 @@ mod tests {
     fn a_key_is_found_by_its_whole_text() {
         let keys = Keys::default();
         let account = AccountId(7);
-        keys.insert(Key { key: "abcdefgh".to_owned(), account, secret: b"secret".to_vec() });
+        let credential = Credential::Secret(b"secret".to_vec());
+        keys.insert(Key { key: "abcdefgh".to_owned(), account, credential });
+        let key = PublicKey::from_pem(crate::credential::tests::ED25519_PEM).unwrap();
+        let credential = Credential::PublicKey(key);
+        keys.insert(Key { key: "public00".to_owned(), account, credential });
+        let text = |key: Option<Arc<Key>>| key.map(|key| key.key.clone());
+        assert_eq!(text(keys.of(account, |key| key.secret().is_some())).unwrap(), "abcdefgh");
+        assert_eq!(text(keys.of(account, |key| key.public_key().is_some())).unwrap(), "public00");
+        assert!(keys.of(AccountId(8), |_| true).is_none());
         assert_eq!(keys.get("abcdefgh").map(|key| key.account), Some(account));
         for other in ["", "abcdefg", "abcdefghi", "ABCDEFGH"] {
             assert!(keys.get(other).is_none(), "{other}");

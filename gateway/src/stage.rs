@@ -10,6 +10,7 @@ use transport::local::LocalNetwork;
 use crate::{
     app::App,
     config::Config,
+    credential::Credential,
     keys::{Key, Keys},
     limits::{Allowances, Limits},
     link::{Client, From, client::Settings},
@@ -47,8 +48,8 @@ impl Stage {
         tokio::spawn(task.run());
         let link = link();
         let keys = Keys::default();
-        let secret = SECRET.as_bytes().to_vec();
-        keys.insert(Key { key: KEY.into(), account: AccountId(1), secret });
+        let credential = Credential::Secret(SECRET.as_bytes().to_vec());
+        keys.insert(Key { key: KEY.into(), account: AccountId(1), credential });
         let directory = Directory::new(Arc::clone(&store), SealingKey::random());
         directory.create_account("test", "stage", 0).await.unwrap();
         let app = Arc::new(App {

@@ -1,5 +1,7 @@
 //! Who trades, and with what: accounts with their keys, and money from outside.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use protocol::{
     AccountId, Cash, Command, Reject, ShardId, command::Deposit, decimal, limits::CASH_MAX,
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{ACTOR, Admin, Body, Result, now_ms, store_error};
 use crate::{
+    credential::{Credential, PublicKey},
     keys::Key,
     rest::{error::ApiError, reject, reject::Asked},
     store::directory::AccountEntry,
@@ -24,6 +27,8 @@ pub(super) struct Wanted {
     deposit: Option<String>,
     api_key: Option<String>,
     secret: Option<String>,
+    /// Instead of a secret: PEM of an Ed25519 or RSA key.
+    public_key: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -60,13 +65,17 @@ pub(super) async fn post_account(
         Some(amount) => book(&admin, account, FIRST_TRANSFER, amount).await?,
         None => false,
     };
-    Ok(Json(json!({
+    let mut made = json!({
         "account": account.0,
         "name": wanted.name,
-        "api_key": key.0,
-        "secret": key.1,
+        "api_key": key.key,
+        "key_type": key.credential.kind().name(),
         "deposited": booked,
-    })))
+    });
+    if let Some(secret) = key.secret() {
+        made["secret"] = json!(String::from_utf8_lossy(secret));
+    }
+    Ok(Json(made))
 }
 
 pub(super) async fn post_deposit(
@@ -87,33 +96,60 @@ pub(super) async fn post_deposit(
 }
 
 /// The key that was asked for, or the account's own, or a new one.
-async fn key_for(admin: &Admin, account: AccountId, wanted: &Wanted) -> Result<(String, String)> {
+async fn key_for(admin: &Admin, account: AccountId, wanted: &Wanted) -> Result<Arc<Key>> {
     let (keys, directory) = (&admin.app.keys, &admin.app.directory);
-    let key = match (&wanted.api_key, &wanted.secret) {
-        (Some(text), Some(secret)) => {
-            let secret = secret.as_bytes();
-            match keys.get(text) {
-                Some(known) if known.account == account && known.secret == secret => known,
-                Some(_) => return Err(ApiError::new(-1130, "This API key exists already.")),
-                None => {
-                    let secret = secret.to_vec();
-                    let key = Key { key: text.clone(), account, secret };
-                    directory.add_key(ACTOR, &key, now_ms()).await.map_err(store_error)?;
-                    keys.insert(key)
-                }
+    match (&wanted.api_key, chosen(wanted)?) {
+        (Some(text), Some(credential)) => match keys.get(text) {
+            Some(known) if known.account == account && alike(&known.credential, &credential) => {
+                Ok(known)
             }
-        }
-        (None, None) => match keys.of(account) {
-            Some(known) => known,
+            Some(_) => Err(ApiError::new(-1130, "This API key exists already.")),
             None => {
-                let key = directory.create_key(ACTOR, account, now_ms()).await;
-                keys.insert(key.map_err(store_error)?)
+                let key = Key { key: text.clone(), account, credential };
+                directory.add_key(ACTOR, &key, now_ms()).await.map_err(store_error)?;
+                Ok(keys.insert(key))
             }
         },
-        (Some(_), None) => return Err(ApiError::mandatory("secret")),
-        (None, Some(_)) => return Err(ApiError::mandatory("api_key")),
-    };
-    Ok((key.key.clone(), String::from_utf8_lossy(&key.secret).into_owned()))
+        (None, Some(Credential::PublicKey(public))) => {
+            let same = |key: &Key| key.public_key().is_some_and(|key| key.pem() == public.pem());
+            if let Some(known) = keys.of(account, same) {
+                return Ok(known);
+            }
+            let key = directory.create_public_key(ACTOR, account, public, now_ms()).await;
+            Ok(keys.insert(key.map_err(store_error)?))
+        }
+        (None, None) => match keys.of(account, |key| key.secret().is_some()) {
+            Some(known) => Ok(known),
+            None => {
+                let key = directory.create_key(ACTOR, account, now_ms()).await;
+                Ok(keys.insert(key.map_err(store_error)?))
+            }
+        },
+        (Some(_), None) => Err(ApiError::mandatory("secret")),
+        (None, Some(Credential::Secret(_))) => Err(ApiError::mandatory("api_key")),
+    }
+}
+
+/// What the operator wants a key to prove itself with, if that was said.
+fn chosen(wanted: &Wanted) -> Result<Option<Credential>> {
+    match (&wanted.secret, &wanted.public_key) {
+        (Some(_), Some(_)) => Err(ApiError::not_required("secret")),
+        (Some(secret), None) => Ok(Some(Credential::Secret(secret.as_bytes().to_vec()))),
+        (None, Some(pem)) => match PublicKey::from_pem(pem) {
+            Ok(key) => Ok(Some(Credential::PublicKey(key))),
+            Err(error) => Err(ApiError::new(-1130, error.to_string())),
+        },
+        (None, None) => Ok(None),
+    }
+}
+
+fn alike(one: &Credential, other: &Credential) -> bool {
+    match (one, other) {
+        (Credential::Secret(one), Credential::Secret(other)) => one == other,
+        (Credential::PublicKey(one), Credential::PublicKey(other)) => one.pem() == other.pem(),
+        (Credential::Secret(_), Credential::PublicKey(_))
+        | (Credential::PublicKey(_), Credential::Secret(_)) => false,
+    }
 }
 
 /// Books a deposit at the ledger; false when it was booked before.

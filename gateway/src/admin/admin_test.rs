@@ -1,10 +1,16 @@
 //! The operator's API over a real socket: who may, what happens, and that twice is once.
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use ed25519_dalek::{
+    Signer, SigningKey,
+    pkcs8::{EncodePublicKey, spki::der::pem::LineEnding},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     clock::now_ms,
+    credential::tests::RSA_PEM,
     rest::rest_test::{ADMIN_TOKEN, Venue, hmac_with},
 };
 
@@ -126,4 +132,51 @@ fn an_account_has_a_key_that_works_and_its_deposit_once() {
     }
     let stranger = json!({ "account": 99, "transfer": 1, "amount": "1" });
     assert_eq!(post(&venue, "/admin/deposits", &stranger).0, 400);
+}
+
+#[test]
+fn a_public_key_is_enough_to_open_an_account() {
+    let venue = Venue::open();
+    let signing = SigningKey::from_bytes(&[7; 32]);
+    let pem = signing.verifying_key().to_public_key_pem(LineEnding::CRLF).unwrap();
+    let wanted = json!({ "name": "dora", "public_key": pem });
+    let (status, made) = post(&venue, "/admin/accounts", &wanted);
+    assert_eq!((status, &made["key_type"]), (200, &json!("ED25519")), "{made}");
+    assert_eq!(made.get("secret"), None);
+    let again = post(&venue, "/admin/accounts", &wanted).1;
+    assert_eq!(again["api_key"], made["api_key"]);
+    // one account may have a key of each kind
+    let (_, other) = post(&venue, "/admin/accounts", &json!({ "name": "dora" }));
+    assert_eq!((&other["account"], &other["key_type"]), (&made["account"], &json!("HMAC")));
+    assert_ne!(other["api_key"], made["api_key"]);
+    let (_, rsa) =
+        post(&venue, "/admin/accounts", &json!({ "name": "dora", "public_key": RSA_PEM }));
+    assert_eq!((&rsa["account"], &rsa["key_type"]), (&made["account"], &json!("RSA")));
+
+    let ask = |query: &str, signature: &str| {
+        let encoded = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+        let url =
+            format!("http://{}/fapi/v1/openOrders?{query}&signature={encoded}", venue.address);
+        let key = made["api_key"].as_str().unwrap();
+        let request = reqwest::Client::new().get(url).header("X-MBX-APIKEY", key);
+        venue.runtime.block_on(async { request.send().await.unwrap().status().as_u16() })
+    };
+    let query = format!("timestamp={}", now_ms());
+    let signature = BASE64.encode(signing.sign(query.as_bytes()).to_bytes());
+    assert_eq!(ask(&query, &signature), 200);
+    assert_eq!(ask(&format!("{query}&symbol=BTCUSDT"), &signature), 400);
+    assert_eq!(ask(&query, &hmac_with(other["secret"].as_str().unwrap(), &query)), 400);
+
+    let own = json!({ "name": "dora", "api_key": "dorasownkey", "public_key": RSA_PEM });
+    for _ in 0..2 {
+        assert_eq!(post(&venue, "/admin/accounts", &own).1["api_key"], "dorasownkey");
+    }
+    for (name, value) in [("public_key", json!(pem)), ("secret", json!("dorassecret"))] {
+        let mut wrong = own.clone();
+        wrong[name] = value;
+        assert_eq!(post(&venue, "/admin/accounts", &wrong).0, 400, "{name}");
+    }
+    let text = json!({ "name": "dora", "public_key": "no key" });
+    let (status, error) = post(&venue, "/admin/accounts", &text);
+    assert!(error["msg"].as_str().unwrap().contains("Ed25519"), "{status} {error}");
 }

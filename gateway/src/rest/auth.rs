@@ -10,16 +10,14 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode},
 };
-use hmac::{Hmac, KeyInit, Mac};
 use protocol::{AccountId, Micros};
-use sha2::Sha256;
 use tokio::time::timeout;
 
 use super::{
     error::ApiError,
     params::{Params, take_signature},
 };
-use crate::{app::App, clock::now_ms, keys::Key, limits::BODY_BYTES_MAX};
+use crate::{app::App, clock::now_ms, credential::Credential, keys::Key, limits::BODY_BYTES_MAX};
 
 /// How old a request may be where it does not say.
 pub const RECV_WINDOW_MS: i64 = 5_000;
@@ -44,7 +42,7 @@ pub struct Keyed {
     pub params: Params,
 }
 
-/// A call that its key's secret has signed.
+/// A call that its key's owner has signed.
 pub struct Signed {
     pub account: AccountId,
     pub key: String,
@@ -100,20 +98,19 @@ impl FromRequest<Arc<App>> for Signed {
         params.need("timestamp")?;
         let signature = signature.filter(|signature| !signature.is_empty());
         let signature = signature.ok_or_else(|| ApiError::mandatory("signature"))?;
-        verify(&key.secret, &[&query, &body], signature)?;
+        verify(&key.credential, &[&query, &body], signature)?;
         let expires_at = check_time(&params, now_ms())?;
         Ok(Self { account: key.account, key: key.key.clone(), params, expires_at })
     }
 }
 
-/// Checks an HMAC-SHA256 in hex of either case over the parts behind one another: -1022.
-pub fn verify(secret: &[u8], parts: &[&[u8]], signature: &[u8]) -> Result<(), ApiError> {
-    let invalid = || ApiError::new(-1022, "Signature for this request is not valid.");
-    let mut given = [0; 32];
-    hex::decode_to_slice(signature, &mut given).map_err(|_| invalid())?;
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| invalid())?;
-    parts.iter().for_each(|part| mac.update(part));
-    mac.verify_slice(&given).map_err(|_| invalid())
+/// Checks a signature as it came over the parts behind one another: -1022.
+pub fn verify(credential: &Credential, parts: &[&[u8]], signature: &[u8]) -> Result<(), ApiError> {
+    if credential.verify(parts, signature) {
+        Ok(())
+    } else {
+        Err(ApiError::new(-1022, "Signature for this request is not valid."))
+    }
 }
 
 /// Checks `timestamp` and `recvWindow` against the clock; returns when the request is too old.
@@ -195,6 +192,10 @@ mod tests {
     const QUERY: &[u8] = b"symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&\
         timeInForce=GTC&recvWindow=5000&timestamp=1591702613943";
     const SIGNATURE: &[u8] = b"3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9";
+
+    fn verify(secret: &[u8], parts: &[&[u8]], signature: &[u8]) -> Result<(), ApiError> {
+        super::verify(&Credential::Secret(secret.to_vec()), parts, signature)
+    }
 
     #[test]
     fn signatures_are_over_the_bytes_as_they_came() {

@@ -126,27 +126,33 @@ fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Undoes percent-encoding; a `%` that begins no code stands for itself. `None`: not UTF-8.
+/// Undoes percent-encoding of a form, where a `+` stands for a space. `None`: not UTF-8.
 fn unescape(raw: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = raw.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    String::from_utf8(percent_decode(&spaced)).ok()
+}
+
+/// Undoes percent-encoding; a `%` that begins no code stands for itself.
+pub fn percent_decode(raw: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let [first, behind @ ..] = rest {
-        (bytes, rest) = match (first, behind) {
-            (b'%', [high, low, behind @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
-                bytes.push(hex(*high)? << 4 | hex(*low)?);
-                (bytes, behind)
+        let code = match (first, behind) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        (bytes, rest) = match code {
+            Some((high, low)) => {
+                bytes.push(high << 4 | low);
+                (bytes, &behind[2..])
             }
-            (b'+', behind) => {
-                bytes.push(b' ');
-                (bytes, behind)
-            }
-            (other, behind) => {
-                bytes.push(*other);
+            None => {
+                bytes.push(*first);
                 (bytes, behind)
             }
         };
     }
-    String::from_utf8(bytes).ok()
+    bytes
 }
 
 fn hex(digit: u8) -> Option<u8> {

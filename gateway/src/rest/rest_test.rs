@@ -26,6 +26,7 @@ use crate::{
     app::App,
     clock::now_ms,
     config::Config,
+    credential::Credential,
     keys::{Key, Keys},
     limits::{Allowances, BODY_BYTES_MAX, Limits},
     link::{
@@ -160,7 +161,8 @@ async fn app(dir: &std::path::Path, world: &World) -> (Arc<App>, Client) {
     let link = Client::start(settings, transport, Box::new(scribe), |_| {}).unwrap();
     let keys = Keys::default();
     for (key, account) in [(KEY, AccountId(7)), (POOR_KEY, AccountId(POOR_FROM))] {
-        keys.insert(Key { key: key.into(), account, secret: SECRET.into() });
+        let credential = Credential::Secret(SECRET.into());
+        keys.insert(Key { key: key.into(), account, credential });
     }
     let app = App {
         config: config(dir),

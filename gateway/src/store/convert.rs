@@ -10,6 +10,7 @@ use protocol::{
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::row::IncomeKind;
+use crate::credential::KeyKind;
 
 /// An enum that a column holds by its number.
 pub(super) trait Word: Copy + Sized + 'static {
@@ -48,6 +49,7 @@ words!(
     TimeInForce,
     WorkingType,
     Reject,
+    KeyKind,
     IncomeKind
 );
 

@@ -9,9 +9,12 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::{
     SealingKey, Store, StoreError,
-    convert::{signed, unsigned},
+    convert::{Word, signed, unsigned},
 };
-use crate::keys::Key;
+use crate::{
+    credential::{Credential, KeyKind, PublicKey, PublicKeyInvalid},
+    keys::Key,
+};
 
 /// Characters of an account's name.
 pub const NAME_CHARS_MAX: usize = 64;
@@ -50,16 +53,17 @@ impl Directory {
 
     /// All API keys, opened; an error when they were sealed with another key than ours.
     pub async fn keys(&self) -> Result<Vec<Key>, StoreError> {
-        let rows = sqlx::query("SELECT hash, account, sealed FROM api_keys")
+        let rows = sqlx::query("SELECT hash, account, kind, sealed FROM api_keys")
             .fetch_all(self.store.strict())
             .await?;
         rows.iter()
             .map(|row| {
                 let account = AccountId(row.try_get("account")?);
-                let context = context(row.try_get("hash")?, account);
+                let kind = Word::read(row, "kind")?;
+                let context = context(row.try_get("hash")?, account, kind);
                 let plain = self.sealing.open(row.try_get("sealed")?, &context)?;
-                let (key, secret) = split(&plain).ok_or(StoreError::Sealed)?;
-                Ok(Key { key, account, secret })
+                let (key, proof) = split(&plain).ok_or(StoreError::Sealed)?;
+                Ok(Key { key, account, credential: credential(kind, proof)? })
             })
             .collect()
     }
@@ -138,6 +142,19 @@ impl Directory {
         Ok(row.map(AccountId))
     }
 
+    /// Draws a key for whoever signs with the other half of a public key.
+    pub async fn create_public_key(
+        &self,
+        actor: &str,
+        account: AccountId,
+        public_key: PublicKey,
+        now_ms: u64,
+    ) -> Result<Key, StoreError> {
+        let key = Key { key: draw(), account, credential: Credential::PublicKey(public_key) };
+        self.add_key(actor, &key, now_ms).await?;
+        Ok(key)
+    }
+
     /// Draws a key and a secret for an account.
     pub async fn create_key(
         &self,
@@ -145,25 +162,24 @@ impl Directory {
         account: AccountId,
         now_ms: u64,
     ) -> Result<Key, StoreError> {
-        let draw = || -> String {
-            rand::rng().sample_iter(Alphanumeric).take(KEY_CHARS).map(char::from).collect()
-        };
-        let key = Key { key: draw(), account, secret: draw().into_bytes() };
+        let credential = Credential::Secret(draw().into_bytes());
+        let key = Key { key: draw(), account, credential };
         self.add_key(actor, &key, now_ms).await?;
         Ok(key)
     }
 
-    /// Takes a key and a secret that somebody has chosen.
+    /// Takes a key that somebody has chosen, with its secret or its public key.
     pub async fn add_key(&self, actor: &str, key: &Key, now_ms: u64) -> Result<(), StoreError> {
         let usable = |text: &[u8]| {
             (KEY_CHARS_MIN..=KEY_CHARS_MAX).contains(&text.len())
                 && text.iter().all(u8::is_ascii_alphanumeric)
         };
-        if !usable(key.key.as_bytes()) || !usable(&key.secret) {
+        if !usable(key.key.as_bytes()) || !key.secret().is_none_or(usable) {
             return Err(StoreError::KeyUnusable);
         }
         let hash = key_hash(&key.key);
-        let sealed = self.sealing.seal(&join(key), &context(&hash, key.account))?;
+        let kind = key.credential.kind();
+        let sealed = self.sealing.seal(&join(key), &context(&hash, key.account, kind))?;
         let mut transaction = self.store.strict().begin_with("BEGIN IMMEDIATE").await?;
         let owner = sqlx::query("SELECT 1 FROM accounts WHERE account = ?")
             .bind(key.account.0)
@@ -173,11 +189,12 @@ impl Directory {
             return Err(StoreError::AccountUnknown(key.account));
         }
         let added = sqlx::query(
-            "INSERT OR IGNORE INTO api_keys (hash, account, sealed, created_ms) \
-             VALUES (?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO api_keys (hash, account, kind, sealed, created_ms) \
+             VALUES (?, ?, ?, ?, ?)",
         )
         .bind(hash.as_slice())
         .bind(key.account.0)
+        .bind(kind.number())
         .bind(sealed)
         .bind(signed(now_ms))
         .execute(&mut *transaction)
@@ -268,13 +285,36 @@ async fn write_audit(
     Ok(())
 }
 
-fn context(hash: &[u8], account: AccountId) -> Vec<u8> {
-    [hash, &account.0.to_le_bytes()].concat()
+fn draw() -> String {
+    rand::rng().sample_iter(Alphanumeric).take(KEY_CHARS).map(char::from).collect()
 }
 
-/// Key and secret as one text; neither can hold the separator.
+/// What a sealed key is bound to; keys with a secret are as old as the table.
+fn context(hash: &[u8], account: AccountId, kind: KeyKind) -> Vec<u8> {
+    let account = account.0.to_le_bytes();
+    match kind {
+        KeyKind::Hmac => [hash, &account].concat(),
+        KeyKind::Ed25519 | KeyKind::Rsa => [hash, &account, &[kind as u8]].concat(),
+    }
+}
+
+/// Key and what it proves itself with as one text; neither can hold the separator.
 fn join(key: &Key) -> Vec<u8> {
-    [key.key.as_bytes(), b"\0", &key.secret].concat()
+    let proof = match &key.credential {
+        Credential::Secret(secret) => secret,
+        Credential::PublicKey(public) => public.pem().as_bytes(),
+    };
+    [key.key.as_bytes(), b"\0", proof].concat()
+}
+
+fn credential(kind: KeyKind, proof: Vec<u8>) -> Result<Credential, StoreError> {
+    match kind {
+        KeyKind::Hmac => Ok(Credential::Secret(proof)),
+        KeyKind::Ed25519 | KeyKind::Rsa => {
+            let pem = std::str::from_utf8(&proof).map_err(|_| PublicKeyInvalid)?;
+            Ok(Credential::PublicKey(PublicKey::from_pem(pem)?))
+        }
+    }
 }
 
 fn split(plain: &[u8]) -> Option<(String, Vec<u8>)> {

@@ -26,6 +26,8 @@ pub enum StoreError {
     KeyMalformed { origin: String },
     #[error("a stored secret can't be opened: it was sealed with another key")]
     Sealed,
+    #[error("a stored key can't be read: {0}")]
+    PublicKey(#[from] crate::credential::PublicKeyInvalid),
     #[error("an account named {0:?} exists")]
     AccountExists(String),
     #[error("account {0} does not exist")]

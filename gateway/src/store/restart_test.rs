@@ -12,6 +12,10 @@ use super::{
     row::{CashRow, SlotRow},
 };
 use crate::{
+    credential::{
+        Credential, PublicKey,
+        tests::{ED25519_PEM, RSA_PEM},
+    },
     keys::Key,
     views::{
         Effects, Views,
@@ -370,18 +374,29 @@ async fn accounts_are_dense_and_secrets_are_sealed() {
         assert!(matches!(stranger, Err(StoreError::AccountUnknown(AccountId(3)))));
         let twice = directory.add_key("operator", &key, 6).await;
         assert!(matches!(twice, Err(StoreError::KeyExists)));
-        let short = Key { key: "a".into(), account: AccountId(1), secret: b"b".to_vec() };
+        let credential = Credential::Secret(b"b".to_vec());
+        let short = Key { key: "a".into(), account: AccountId(1), credential };
         assert!(matches!(
             directory.add_key("operator", &short, 6).await,
             Err(StoreError::KeyUnusable)
         ));
-        (api_key, secret) = (key.key, key.secret);
+        for pem in [ED25519_PEM, RSA_PEM] {
+            let public = PublicKey::from_pem(pem).unwrap();
+            directory.create_public_key("operator", AccountId(1), public, 7).await.unwrap();
+        }
+        secret = key.secret().unwrap().to_vec();
+        api_key = key.key;
     }
     let store = Arc::new(Store::open(&path).await.unwrap());
     let directory = Directory::new(store.clone(), SealingKey::from_file(&key_path).unwrap());
     let keys = directory.keys().await.unwrap();
-    assert_eq!(keys.len(), 1);
-    assert_eq!((&keys[0].key, &keys[0].secret), (&api_key, &secret));
+    assert_eq!(keys.len(), 3);
+    let found = keys.iter().find(|key| key.key == api_key).unwrap();
+    assert_eq!(found.secret(), Some(secret.as_slice()));
+    for pem in [ED25519_PEM, RSA_PEM] {
+        let of_key = |key: &&Key| key.public_key().is_some_and(|key| key.pem() == pem);
+        assert_eq!(keys.iter().find(of_key).map(|key| key.account), Some(AccountId(1)));
+    }
     assert_eq!(directory.account("maker").await.unwrap(), Some(AccountId(2)));
     assert_eq!(directory.accounts().await.unwrap().len(), 2);
     let other = Directory::new(store, SealingKey::random());

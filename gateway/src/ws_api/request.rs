@@ -84,7 +84,7 @@ impl<'a> Request<'a> {
             Security::Signature => {
                 let signature = self.params.get("signature");
                 let signature = signature.ok_or_else(|| ApiError::mandatory("signature"))?;
-                verify(&key.secret, &[self.signed().as_bytes()], signature.as_bytes())?;
+                verify(&key.credential, &[self.signed().as_bytes()], signature.as_bytes())?;
                 check_time(&self.as_params(), now_ms())?
             }
         };
