@@ -4,7 +4,7 @@ use protocol::{
     AccountId, AlgoId, Lots, OrderId, Reject, Ticks,
     command::{CancelAlgo, Place, PlaceAlgo},
     event::{AlgoAccepted, AlgoChanged},
-    limits::ALGOS_MAX,
+    limits::{ALGOS_MAX, CALLBACK_MAX, CALLBACK_MIN, CALLBACK_STEP},
     order::{AlgoStatus, AlgoType, OrderType, PriceMatch},
 };
 
@@ -25,11 +25,13 @@ impl Desk<'_> {
         self.check_algo(terms)?;
         let holding = self.accounts.open_holding(terms.account, self.at);
         let client = self.algo_clients.key(terms.account, &terms.client_id);
+        let prices = Prices::of(self.symbol, self.quote().mark);
         let triggers = self.symbol.triggers.get_or_insert_default();
         let last = self.accounts.holding(holding).algos.last;
         let stage = Stage::Waits;
-        let algo = Algo { holding, client, terms: *terms, stage, prev: last, next: None };
-        let (count, at) = triggers.insert(&algo);
+        let (activated, prev, next) = (false, last, None);
+        let algo = Algo { holding, client, terms: *terms, stage, activated, prev, next };
+        let (count, at) = triggers.insert(&algo, &prices);
         if let Some(last) = last {
             triggers.get_mut(last).next = Some(at);
         }
@@ -109,7 +111,7 @@ impl Desk<'_> {
             status,
             order,
             reject,
-            activated: false,
+            activated: ended.activated,
             _pad: [0; 5],
         });
         algo
@@ -165,22 +167,35 @@ impl Desk<'_> {
             self.check_qty(terms.qty, order_type_of(terms.algo_type))?;
         }
         let reference = Prices::of(self.symbol, self.quote().mark).reference(terms.working_type);
-        self.check_range(terms.trigger_price)?;
+        let basis = self.check_condition(terms, reference)?;
         let priced = order_type_of(terms.algo_type) == OrderType::Limit
             && terms.price_match == PriceMatch::None;
         if priced {
             self.check_range(terms.price)?;
         }
-        let already = match rises(terms.algo_type, terms.side) {
-            true => reference >= terms.trigger_price,
-            false => reference <= terms.trigger_price,
-        };
-        require(!already, Reject::WouldTrigger)?;
         if !terms.close_position && !terms.reduce_only {
-            let basis = if priced { terms.price } else { terms.trigger_price };
+            let basis = if priced { terms.price } else { basis };
             self.check_value(basis, terms.qty)?;
         }
         self.check_algo_count(terms)
+    }
+
+    /// The condition makes sense and does not hold yet; the price it looks for, as far as that is
+    /// known.
+    fn check_condition(&self, terms: &PlaceAlgo, reference: Ticks) -> Result<Ticks, Reject> {
+        let follows = terms.algo_type == AlgoType::TrailingStopMarket;
+        let (price, already) = match (follows, terms.activate_price) {
+            (true, 0) => return Ok(reference),
+            (true, price) => (price, Reject::TrailInvalid),
+            (false, _) => (terms.trigger_price, Reject::WouldTrigger),
+        };
+        self.check_range(price)?;
+        let holds = match rises(terms.algo_type, terms.side) {
+            true => reference >= price,
+            false => reference <= price,
+        };
+        require(!holds, already)?;
+        Ok(price)
     }
 
     fn check_algo_count(&self, terms: &PlaceAlgo) -> Result<(), Reject> {
@@ -215,11 +230,17 @@ impl Desk<'_> {
 
 /// What can be said of the condition by itself.
 fn check_algo_form(terms: &PlaceAlgo) -> Result<(), Reject> {
-    require(terms.algo_type != AlgoType::TrailingStopMarket, Reject::Unsupported)?;
     let may_close = matches!(terms.algo_type, AlgoType::StopMarket | AlgoType::TakeProfitMarket);
     let closes = !terms.close_position || (may_close && terms.qty == 0 && !terms.reduce_only);
-    let trails = terms.callback == 0 && terms.activate_price == 0;
-    require(closes && trails, Reject::InvalidCombination)
+    let follows = terms.algo_type == AlgoType::TrailingStopMarket;
+    let fitting = match follows {
+        true => terms.trigger_price == 0,
+        false => terms.callback == 0 && terms.activate_price == 0,
+    };
+    require(closes && fitting, Reject::InvalidCombination)?;
+    let known = (CALLBACK_MIN..=CALLBACK_MAX).contains(&terms.callback)
+        && terms.callback % CALLBACK_STEP == 0;
+    require(!follows || known, Reject::TrailInvalid)
 }
 
 /// The order that a conditional order becomes.

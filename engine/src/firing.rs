@@ -1,10 +1,11 @@
 //! What becomes of a conditional order whose condition has come true.
 
 use protocol::{
-    AccountId, ClientId, OrderId, Reject,
+    AccountId, AlgoId, ClientId, OrderId, Reject,
     command::{Place, PlaceAlgo},
+    event::AlgoChanged,
     limits::QTY_MAX,
-    order::AlgoStatus,
+    order::{AlgoStatus, AlgoType},
 };
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     matching::LeftToClose,
     orders::Plan,
     output::{Output, Sink},
+    triggers::{Algo, AlgoAt, Prices},
     verdict::Refusal,
 };
 
@@ -25,7 +27,8 @@ enum Fate {
 }
 
 impl Desk<'_> {
-    /// Makes an order of a conditional order that is due, unless it has been ended meanwhile.
+    /// Makes an order of a conditional order that is due, or lets a trailing stop follow, unless it
+    /// has been ended meanwhile.
     ///
     /// Short of margin it is rejected: the shard does not yet ask the ledger on its behalf.
     pub fn fire<S: Sink>(
@@ -35,7 +38,11 @@ impl Desk<'_> {
         out: &mut Output<'_, S>,
     ) {
         let Some(at) = self.triggers().find(count) else { return };
-        let terms = self.triggers().get(at).terms;
+        let Algo { terms, activated, .. } = *self.triggers().get(at);
+        if terms.algo_type == AlgoType::TrailingStopMarket && !activated {
+            self.activate(at, out);
+            return;
+        }
         match self.fate_of(&terms, scratch) {
             Fate::Expired => {
                 self.end_algo(at, AlgoStatus::Expired, OrderId::NONE, Reject::None, out);
@@ -53,6 +60,26 @@ impl Desk<'_> {
                 assert_eq!(placed, id, "an order's id is the next");
             }
         }
+    }
+
+    /// A trailing stop has met its activation price: it follows the price from where that is now.
+    fn activate<S: Sink>(&mut self, at: AlgoAt, out: &mut Output<'_, S>) {
+        let prices = Prices::of(self.symbol, self.quote().mark);
+        let triggers = self.triggers_mut();
+        triggers.activate(at, &prices);
+        let (count, PlaceAlgo { account, symbol, side, .. }) =
+            (triggers.count_of(at), triggers.get(at).terms);
+        out.emit(&AlgoChanged {
+            algo: AlgoId::new(symbol, count),
+            account,
+            symbol,
+            side,
+            status: AlgoStatus::New,
+            order: OrderId::NONE,
+            reject: Reject::None,
+            activated: true,
+            _pad: [0; 5],
+        });
     }
 
     /// Ends what was to close a position that has gone.

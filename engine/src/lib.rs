@@ -38,6 +38,7 @@ mod sessions;
 mod settings;
 mod shard;
 mod symbols;
+mod trails;
 mod triggers;
 mod verdict;
 mod work;

@@ -24,6 +24,7 @@ use crate::{
     client_ids::ClientKey,
     hash::Digest,
     symbols::Symbol,
+    trails::{NodeAt, Trails},
     work::{Unit, Work},
 };
 
@@ -40,8 +41,10 @@ pub(crate) struct AlgoAt {
 /// How far a waiting conditional order has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// For a price.
+    /// For a price; a trailing stop for that of its activation.
     Waits,
+    /// Follows the price, from its activation on.
+    Follows(NodeAt),
     /// For its turn in the queue of pending work.
     Due,
 }
@@ -53,6 +56,8 @@ pub(crate) struct Algo {
     pub client: ClientKey,
     pub terms: PlaceAlgo,
     pub stage: Stage,
+    /// A trailing stop that has met its activation price, or has none.
+    pub activated: bool,
     /// Neighbours among its holding's.
     pub prev: Option<AlgoAt>,
     pub next: Option<AlgoAt>,
@@ -87,6 +92,7 @@ impl Default for Algo {
             client: ClientKey::NONE,
             terms,
             stage: Stage::Waits,
+            activated: false,
             prev: None,
             next: None,
         }
@@ -121,15 +127,15 @@ impl Prices {
     }
 }
 
-/// True for a condition that a rising price makes true.
+/// True for a condition that a rising price makes true; of a trailing stop: its activation.
 pub(crate) const fn rises(algo_type: AlgoType, side: Side) -> bool {
     match (algo_type, side) {
         (AlgoType::Stop | AlgoType::StopMarket, Side::Buy)
         | (AlgoType::TakeProfit | AlgoType::TakeProfitMarket, Side::Sell)
-        | (AlgoType::TrailingStopMarket, Side::Buy) => true,
+        | (AlgoType::TrailingStopMarket, Side::Sell) => true,
         (AlgoType::Stop | AlgoType::StopMarket, Side::Sell)
         | (AlgoType::TakeProfit | AlgoType::TakeProfitMarket, Side::Buy)
-        | (AlgoType::TrailingStopMarket, Side::Sell) => false,
+        | (AlgoType::TrailingStopMarket, Side::Buy) => false,
     }
 }
 
@@ -138,7 +144,14 @@ pub(crate) const fn rises(algo_type: AlgoType, side: Side) -> bool {
 pub(crate) struct Triggers {
     /// Accepted so far.
     count: u64,
-    watches: [Book<Algo>; WATCHES],
+    watches: [Watch; WATCHES],
+}
+
+/// Those that look at one price, with or without protection.
+#[derive(Default)]
+struct Watch {
+    book: Book<Algo>,
+    trails: Trails,
 }
 
 impl Triggers {
@@ -147,60 +160,87 @@ impl Triggers {
     }
 
     /// Takes a conditional order in; returns its count.
-    pub fn insert(&mut self, algo: &Algo) -> (u64, AlgoAt) {
+    pub fn insert(&mut self, algo: &Algo, prices: &Prices) -> (u64, AlgoAt) {
         self.count += 1;
         let terms = &algo.terms;
         let watch = watch_of(terms.working_type, terms.price_protect);
+        let follows = terms.algo_type == AlgoType::TrailingStopMarket;
+        let price = match (follows, terms.activate_price) {
+            (false, _) => terms.trigger_price,
+            (true, 0) => prices.reference(terms.working_type),
+            (true, price) => price,
+        };
         let resting = Resting {
             id: OrderId(self.count),
             account: terms.account,
             side: ladder_of(rises(terms.algo_type, terms.side)),
-            price: terms.trigger_price,
+            price,
             remaining: 1,
             cum_qty: 0,
             data: *algo,
         };
-        let (slot, _) = self.watches[usize::from(watch)].rest(resting);
-        (self.count, AlgoAt { watch, slot })
+        let book = &mut self.watches[usize::from(watch)].book;
+        let (slot, _) = book.rest(resting);
+        let at = AlgoAt { watch, slot };
+        if follows && terms.activate_price == 0 {
+            book.lift(slot);
+            self.activate(at, prices);
+        }
+        (self.count, at)
+    }
+
+    /// Lets a trailing stop follow the price from where it is now.
+    pub fn activate(&mut self, at: AlgoAt, prices: &Prices) {
+        let Watch { book, trails } = &mut self.watches[usize::from(at.watch)];
+        let algo = &mut book.order_mut(at.slot).data;
+        let PlaceAlgo { side, callback, working_type, .. } = algo.terms;
+        let node = trails.join(side, callback, prices.reference(working_type), at.slot);
+        (algo.stage, algo.activated) = (Stage::Follows(node), true);
     }
 
     pub fn find(&self, count: u64) -> Option<AlgoAt> {
-        self.watches
-            .iter()
-            .zip(0..)
-            .find_map(|(book, watch)| book.find(OrderId(count)).map(|slot| AlgoAt { watch, slot }))
+        self.watches.iter().zip(0..).find_map(|(known, watch)| {
+            known.book.find(OrderId(count)).map(|slot| AlgoAt { watch, slot })
+        })
     }
 
     pub fn get(&self, at: AlgoAt) -> &Algo {
-        &self.watches[usize::from(at.watch)].order(at.slot).data
+        &self.watches[usize::from(at.watch)].book.order(at.slot).data
     }
 
     pub fn get_mut(&mut self, at: AlgoAt) -> &mut Algo {
-        &mut self.watches[usize::from(at.watch)].order_mut(at.slot).data
+        &mut self.watches[usize::from(at.watch)].book.order_mut(at.slot).data
     }
 
     pub fn count_of(&self, at: AlgoAt) -> u64 {
-        self.watches[usize::from(at.watch)].order(at.slot).id().0
+        self.watches[usize::from(at.watch)].book.order(at.slot).id().0
     }
 
     pub fn remove(&mut self, at: AlgoAt) -> Algo {
-        let book = &mut self.watches[usize::from(at.watch)];
+        let Watch { book, trails } = &mut self.watches[usize::from(at.watch)];
         match book.order(at.slot).data.stage {
             Stage::Waits => book.remove(at.slot).order.data,
             Stage::Due => book.drop_lifted(at.slot).data,
+            Stage::Follows(node) => {
+                trails.leave(node);
+                book.drop_lifted(at.slot).data
+            }
         }
     }
 
     /// Lifts what these prices make true out of the ladders and makes it pending work.
     pub fn look(&mut self, prices: &Prices, symbol: SymbolId, work: &mut Work) {
-        if !prices.open {
-            return;
-        }
-        for (watch, book) in self.watches.iter_mut().enumerate() {
-            if prices.apart && is_protected(watch) {
+        for (watch, Watch { book, trails }) in self.watches.iter_mut().enumerate() {
+            let price = prices.of[watch / 2];
+            let may_fire = prices.open && !(prices.apart && is_protected(watch));
+            trails.follow(price, may_fire, |slot| {
+                let order = book.order_mut(slot);
+                order.data.stage = Stage::Due;
+                work.add(symbol, Unit::Fire { count: order.id().0 });
+            });
+            if !may_fire {
                 continue;
             }
-            let price = prices.of[watch / 2];
             for side in [Side::Sell, Side::Buy] {
                 while let Some(slot) = book.maker(side, price) {
                     let order = book.lift(slot).order;
@@ -211,18 +251,24 @@ impl Triggers {
         }
     }
 
-    /// The counters; what waits is told with its holding.
+    /// The counter and what is followed; all that waits is told with its holding.
     pub fn digest(&self, into: &mut Digest) {
         into.add(self.count);
+        for Watch { book, trails } in &self.watches {
+            for (side, callback, extreme, members) in trails.groups() {
+                into.add(side as u8).add(callback).add(extreme);
+                members.for_each(|slot| _ = into.add(book.order(slot).id().0));
+            }
+        }
     }
 
     pub fn digest_algo(&self, at: AlgoAt, into: &mut Digest) {
-        let Algo { terms, stage, .. } = *self.get(at);
+        let Algo { terms, stage, activated, .. } = *self.get(at);
         into.add(self.count_of(at));
         into.add_bytes(
             Event::AlgoAccepted(AlgoAccepted { algo: Default::default(), terms }).body(),
         );
-        into.add(stage as u8);
+        into.add(u8::from(stage == Stage::Due)).add(u8::from(activated));
     }
 }
 

@@ -15,6 +15,10 @@ pub const EVENTS_PER_COMMAND_MAX: usize = 8_192;
 pub const OPEN_ORDERS_MAX: u32 = 200;
 /// Conditional orders that an account may have waiting on one shard.
 pub const ALGOS_MAX: u32 = 200;
+/// Callback rates that a trailing stop may have: from 0.1 % to 10 % in steps of 0.1 %.
+pub const CALLBACK_MIN: i64 = 100_000;
+pub const CALLBACK_MAX: i64 = 10_000_000;
+pub const CALLBACK_STEP: i64 = 100_000;
 /// Symbols a shard can list.
 pub const SYMBOLS_MAX: usize = 256;
 /// Accounts a shard can hold.

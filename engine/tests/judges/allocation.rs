@@ -10,7 +10,7 @@ use protocol::{
     Command, Envelope, EventBody, FrameHeader, SessionId, SymbolId,
     command::{Amend, CancelAll, PlaceAlgo},
     limits::COMMAND_BYTES_MAX,
-    order::{PriceMatch, Side, TimeInForce},
+    order::{AlgoType, PriceMatch, Side, TimeInForce},
 };
 
 use crate::{
@@ -71,7 +71,13 @@ fn frames(bench: &Bench, count: u64) -> Vec<Frame> {
         let mut order = limit(account, side, price, 1 + below(9) as i64);
         order.client_id = protocol::Name::new(&format!("client-{}", below(5_000))).unwrap();
         let command = match below(24) {
-            20..=22 => Command::PlaceAlgo(PlaceAlgo {
+            20 => Command::PlaceAlgo(PlaceAlgo {
+                algo_type: AlgoType::TrailingStopMarket,
+                callback: 1_000_000 * (1 + below(5) as i64),
+                client_id: order.client_id,
+                ..stop(account, side, 0, order.qty)
+            }),
+            21..=22 => Command::PlaceAlgo(PlaceAlgo {
                 client_id: order.client_id,
                 trigger_price: price + side.sign(),
                 ..stop(account, side, price, order.qty)

@@ -15,6 +15,10 @@ struct Waiting {
     terms: PlaceAlgo,
     /// Its condition has held at some price since it was accepted.
     held: bool,
+    /// Of a trailing stop: its activation price has been met.
+    met: bool,
+    /// Of a trailing stop that follows.
+    extreme: Option<i64>,
     /// Its position has gone since.
     gone: bool,
 }
@@ -31,12 +35,17 @@ pub struct AlgoBooks {
     last: BTreeMap<u16, i64>,
     mark: BTreeMap<u16, i64>,
     pub fired: usize,
+    /// Trailing stops among them, and those that were activated.
+    pub trailed: usize,
+    pub activated: usize,
 }
 
 impl AlgoBooks {
     /// Something may be done before the next frame's command.
     pub fn expect_work(&self) -> bool {
-        self.waiting.values().any(|waiting| waiting.held || waiting.gone)
+        self.waiting.values().any(|waiting| {
+            waiting.held || waiting.gone || (waiting.met && waiting.extreme.is_none())
+        })
     }
 
     pub fn listed(&mut self, symbol: u16, protect: i64) {
@@ -64,14 +73,17 @@ impl AlgoBooks {
 
     pub fn accepted(&mut self, algo: u64, terms: &PlaceAlgo) {
         assert!(self.known.insert(algo), "an algo id is given once");
-        assert!(!self.holds(terms), "a condition does not hold at the accept: {terms:?}");
+        let at_once = terms.algo_type == AlgoType::TrailingStopMarket && terms.activate_price == 0;
+        let extreme = at_once.then(|| self.price(terms));
+        assert!(at_once || !self.holds(terms), "it does not hold at the accept: {terms:?}");
         let twin = |known: &Waiting| {
             known.terms.close_position
                 && (known.terms.account, known.terms.symbol) == (terms.account, terms.symbol)
                 && (known.terms.side, known.terms.algo_type) == (terms.side, terms.algo_type)
         };
         assert!(!terms.close_position || !self.waiting.values().any(twin), "{terms:?}");
-        self.waiting.insert(algo, Waiting { terms: *terms, held: false, gone: false });
+        let (terms, held, met, gone) = (*terms, false, false, false);
+        self.waiting.insert(algo, Waiting { terms, held, met, extreme, gone });
     }
 
     pub fn order_accepted(&mut self, symbol: u16, order: u64) {
@@ -89,7 +101,16 @@ impl AlgoBooks {
                 assert!(order_has_ended, "and with its order: {change:?}");
                 return;
             }
-            AlgoStatus::New | AlgoStatus::Triggering => panic!("{change:?}"),
+            AlgoStatus::New => {
+                let terms = self.waiting[&algo].terms;
+                let price = self.price(&terms);
+                let waiting = self.waiting.get_mut(&algo).unwrap();
+                assert!(change.activated && waiting.met, "activated when met: {change:?}");
+                self.activated += 1;
+                assert_eq!(waiting.extreme.replace(price), None, "activated once: {change:?}");
+                return;
+            }
+            AlgoStatus::Triggering => panic!("{change:?}"),
             AlgoStatus::Triggered
             | AlgoStatus::Canceled
             | AlgoStatus::Rejected
@@ -100,6 +121,7 @@ impl AlgoBooks {
         assert!(!fires || waiting.held, "fires only when true: {change:?}");
         if change.status == AlgoStatus::Triggered {
             self.fired += 1;
+            self.trailed += usize::from(waiting.extreme.is_some());
             self.orders.insert(key, algo);
             self.announced = Some(key);
         }
@@ -123,7 +145,23 @@ impl AlgoBooks {
         let mut waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting.values_mut().filter(|known| known.terms.symbol.0 == symbol) {
             let protected = waiting.terms.price_protect && self.is_apart(symbol);
-            waiting.held |= !protected && self.holds(&waiting.terms);
+            let (terms, price) = (&waiting.terms, self.price(&waiting.terms));
+            match &mut waiting.extreme {
+                Some(extreme) => {
+                    waiting.held |= !protected && has_come_back(terms, *extreme, price);
+                    let further = match terms.side {
+                        Side::Buy => price < *extreme,
+                        Side::Sell => price > *extreme,
+                    };
+                    if further {
+                        *extreme = price;
+                    }
+                }
+                None if terms.algo_type == AlgoType::TrailingStopMarket => {
+                    waiting.met |= !protected && self.holds(terms);
+                }
+                None => waiting.held |= !protected && self.holds(terms),
+            }
         }
         self.waiting = waiting;
     }
@@ -150,9 +188,16 @@ impl AlgoBooks {
             | (AlgoType::TakeProfit | AlgoType::TakeProfitMarket, Side::Sell) => price >= trigger,
             (AlgoType::Stop | AlgoType::StopMarket, Side::Sell)
             | (AlgoType::TakeProfit | AlgoType::TakeProfitMarket, Side::Buy) => price <= trigger,
-            (AlgoType::TrailingStopMarket, _) => false,
+            (AlgoType::TrailingStopMarket, Side::Buy) => price <= terms.activate_price,
+            (AlgoType::TrailingStopMarket, Side::Sell) => price >= terms.activate_price,
         }
     }
+}
+
+/// By the callback, from the extreme since the activation.
+fn has_come_back(terms: &PlaceAlgo, extreme: i64, price: i64) -> bool {
+    let moved = i128::from(terms.side.sign() * (price - extreme)) * ONE;
+    moved >= i128::from(extreme) * i128::from(terms.callback)
 }
 
 fn is_partner(fired: &PlaceAlgo, other: &PlaceAlgo) -> bool {

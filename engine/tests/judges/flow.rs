@@ -234,6 +234,8 @@ fn algo(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: u
     let plain = place(draw, account, symbol, mark, now);
     let algo_type = AlgoType::ALL[usize::from(flags % 5)];
     let limit = matches!(algo_type, AlgoType::Stop | AlgoType::TakeProfit);
+    let trails = algo_type == AlgoType::TrailingStopMarket;
+    let near = mark + i64::from(flags >> 7 & 15) - 8;
     let may_close = matches!(algo_type, AlgoType::StopMarket | AlgoType::TakeProfitMarket);
     let close_position = may_close && flags >> 3 & 1 == 1;
     let matched = limit && plain.price_match != PriceMatch::None;
@@ -253,9 +255,13 @@ fn algo(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: u
         price_protect: flags >> 6 & 1 == 1,
         price,
         qty: if close_position { 0 } else { plain.qty },
-        trigger_price: mark + i64::from(flags >> 7 & 15) - 8,
-        activate_price: 0,
-        callback: 0,
+        trigger_price: if trails { 0 } else { near },
+        activate_price: if trails && flags & 4 == 0 { near } else { 0 },
+        callback: match trails {
+            true => [100_000, 2_000_000, 3_000_000, 5_000_000, 150_000, 10_000_000]
+                [usize::from(flags >> 7 & 15) % 6],
+            false => 0,
+        },
         good_till: if limit { plain.good_till } else { 0 },
         client_id: plain.client_id,
         _pad: [0; 4],

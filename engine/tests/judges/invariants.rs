@@ -59,7 +59,10 @@ fn flows_trade() {
     let auditor = audited(bench, &fixed_steps(6_000));
     let (held, trades) = auditor.activity();
     assert!(held >= 2 && trades > 200, "{held} positions after {trades} trades");
-    assert!(auditor.algos.fired > 20, "{} conditional orders fired", auditor.algos.fired);
+    let algos = &auditor.algos;
+    let (fired, trailed, activated) = (algos.fired, algos.trailed, algos.activated);
+    let some = fired > 20 && trailed > 3 && activated > 3;
+    assert!(some, "{fired} fired, {trailed} had trailed, {activated} were activated");
 }
 
 /// The flows that twin and auditor judge meet the rules they are there for.
@@ -106,7 +109,6 @@ fn flows_reach_the_rules() {
         Reject::InvalidCombination,
         Reject::TooManyAmends,
         Reject::TooManyAlgos,
-        Reject::TrailInvalid,
         Reject::LedgerBusy,
     ];
     let missing = |reject: &&Reject| !rejects.contains(reject) && !elsewhere.contains(reject);

@@ -381,3 +381,81 @@ fn countdowns_end_in_their_order() {
     assert!(expected.len() > 20);
     assert_eq!(ended.collect::<Vec<_>>(), expected.iter().map(|end| end.1).collect::<Vec<_>>());
 }
+
+fn trailing(account: u32, side: Side, callback_percent: i64, activate_price: i64) -> PlaceAlgo {
+    let callback = callback_percent * 1_000_000;
+    let market = conditional(account, AlgoType::TrailingStopMarket, side, 0, 20);
+    PlaceAlgo { callback, activate_price, ..market }
+}
+
+#[test]
+fn a_trailing_stop_follows_and_fires_on_the_way_back() {
+    for sign in [1, -1] {
+        let side = if sign == 1 { Side::Sell } else { Side::Buy };
+        let mut bench = traded();
+        bench.ok(&Command::PlaceAlgo(trailing(1, side, 5, 0)));
+        for away in [98, 101, 104, 100, 104, 108] {
+            trade(&mut bench, 100 + sign * (away - 100));
+            assert_eq!(tick(&mut bench).len(), 1, "{away} is not 5 % back");
+        }
+        // 5 % from 108 is 102.6, from 92 it is 96.6
+        let (quiet, fires) = if sign == 1 { (103, 102) } else { (96, 97) };
+        trade(&mut bench, quiet);
+        assert_eq!(tick(&mut bench).len(), 1);
+        trade(&mut bench, fires);
+        assert_eq!(changes(&tick(&mut bench))[0], (1, AlgoStatus::Triggered));
+    }
+}
+
+#[test]
+fn a_trailing_stop_waits_for_its_activation() {
+    let mut bench = traded();
+    let wrong = trailing(1, Side::Sell, 2, 99);
+    bench.refused(&Command::PlaceAlgo(wrong), Reject::TrailInvalid);
+    bench.ok(&Command::PlaceAlgo(trailing(1, Side::Sell, 2, 104)));
+    for price in [103, 98, 100] {
+        trade(&mut bench, price);
+        assert_eq!(tick(&mut bench).len(), 1, "not activated at {price}");
+    }
+    trade(&mut bench, 104);
+    let events = tick(&mut bench);
+    let activated = |event: &Event| matches!(event, Event::AlgoChanged(to) if to.activated);
+    assert!(events.iter().any(activated), "{events:?}");
+    assert_eq!(changes(&events), [(1, AlgoStatus::New)]);
+    trade(&mut bench, 101);
+    assert_eq!(changes(&tick(&mut bench))[0], (1, AlgoStatus::Triggered));
+}
+
+/// Each has its own extreme until the price goes beyond all of them; then they go together.
+#[test]
+fn trailing_stops_that_share_an_extreme_fire_together() {
+    let mut bench = traded();
+    for (price, account) in [(110, 1), (108, 2), (106, 3)] {
+        trade(&mut bench, price);
+        bench.ok(&Command::PlaceAlgo(trailing(account, Side::Sell, 5, 0)));
+    }
+    trade(&mut bench, 104);
+    assert_eq!(changes(&tick(&mut bench))[0], (1, AlgoStatus::Triggered), "5 % from 110");
+    trade(&mut bench, 109);
+    trade(&mut bench, 104);
+    assert_eq!(tick(&mut bench).len(), 1, "5 % from 109 are 103.55");
+    trade(&mut bench, 103);
+    let mut fired = changes(&tick(&mut bench));
+    fired.retain(|change| change.1 == AlgoStatus::Triggered);
+    assert_eq!(fired, [(2, AlgoStatus::Triggered), (3, AlgoStatus::Triggered)]);
+}
+
+#[test]
+fn callbacks_are_between_a_tenth_and_ten_percent() {
+    let mut bench = traded();
+    let plain = trailing(1, Side::Sell, 1, 0);
+    for callback in [0, -100_000, 99_999, 150_000, 10_100_000] {
+        let algo = PlaceAlgo { callback, ..plain };
+        bench.refused(&Command::PlaceAlgo(algo), Reject::TrailInvalid);
+    }
+    for callback in [100_000, 10_000_000] {
+        bench.ok(&Command::PlaceAlgo(PlaceAlgo { callback, ..plain }));
+    }
+    let odd = PlaceAlgo { trigger_price: 90, ..plain };
+    bench.refused(&Command::PlaceAlgo(odd), Reject::InvalidCombination);
+}

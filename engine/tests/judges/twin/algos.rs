@@ -4,6 +4,7 @@ use protocol::{
     AccountId, AlgoId, ClientId, Event, OrderId, Reject, SymbolId,
     command::{CancelAlgo, Countdown, Place, PlaceAlgo},
     event::{AlgoAccepted, AlgoChanged, CountdownSet},
+    instrument::SymbolSpec,
     limits::ALGOS_MAX,
     order::{AlgoStatus, AlgoType, OrderType, PriceMatch, Side, SymbolState, WorkingType},
 };
@@ -24,6 +25,8 @@ pub struct Algo {
     pub id: u64,
     pub terms: PlaceAlgo,
     pub due: bool,
+    /// Of a trailing stop that has been activated.
+    pub extreme: Option<i64>,
 }
 
 /// What has come due, in the order in which it is done: by symbol, what has lost its position
@@ -56,12 +59,39 @@ impl Market {
 
     fn holds(&self, terms: &PlaceAlgo) -> bool {
         let price = self.price_of(terms.working_type);
+        if terms.algo_type == AlgoType::TrailingStopMarket {
+            return match terms.side {
+                Side::Buy => price <= terms.activate_price,
+                Side::Sell => price >= terms.activate_price,
+            };
+        }
         let stop = matches!(terms.algo_type, AlgoType::Stop | AlgoType::StopMarket);
         if stop == (terms.side == Side::Buy) {
             price >= terms.trigger_price
         } else {
             price <= terms.trigger_price
         }
+    }
+}
+
+fn check_range(spec: &SymbolSpec, prices: &[i64]) -> Result<(), (Reject, i64)> {
+    for price in prices {
+        match *price {
+            i64::MIN..=0 => return no(Reject::PriceNotPositive),
+            price if price < spec.price_min => return no(Reject::PriceTooLow),
+            price if price > spec.price_max => return no(Reject::PriceTooHigh),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A trailing stop's price has come back from its extreme as far as its callback says.
+fn has_come_back(terms: &PlaceAlgo, extreme: i64, price: i64) -> bool {
+    let (extreme, price) = (i128::from(extreme), i128::from(price) * ONE);
+    match terms.side {
+        Side::Buy => price >= extreme * (ONE + i128::from(terms.callback)),
+        Side::Sell => price <= extreme * (ONE - i128::from(terms.callback)),
     }
 }
 
@@ -96,7 +126,9 @@ impl Shard {
         let market = self.markets.get_mut(&terms.symbol.0).unwrap();
         market.algo_ids += 1;
         let id = market.algo_ids;
-        market.algos.push(Algo { id, terms: *terms, due: false });
+        let trails = terms.algo_type == AlgoType::TrailingStopMarket && terms.activate_price == 0;
+        let extreme = trails.then(|| market.price_of(terms.working_type));
+        market.algos.push(Algo { id, terms: *terms, due: false, extreme });
         let algo = AlgoId(id << 16 | u64::from(terms.symbol.0));
         self.events.push(Event::AlgoAccepted(AlgoAccepted { algo, terms: *terms }));
         Ok(algo.0)
@@ -104,14 +136,20 @@ impl Shard {
 
     fn check_algo(&self, terms: &PlaceAlgo) -> Result<(), (Reject, i64)> {
         let symbol = terms.symbol.0;
-        if terms.algo_type == AlgoType::TrailingStopMarket {
-            return no(Reject::Unsupported);
-        }
         let closes = matches!(terms.algo_type, AlgoType::StopMarket | AlgoType::TakeProfitMarket)
             && terms.qty == 0
             && !terms.reduce_only;
-        if terms.close_position && !closes || terms.callback != 0 || terms.activate_price != 0 {
+        let trails = terms.algo_type == AlgoType::TrailingStopMarket;
+        let strange = match trails {
+            true => terms.trigger_price != 0,
+            false => terms.callback != 0 || terms.activate_price != 0,
+        };
+        if terms.close_position && !closes || strange {
             return no(Reject::InvalidCombination);
+        }
+        let tenths = terms.callback / 100_000;
+        if trails && !((1..=100).contains(&tenths) && terms.callback == tenths * 100_000) {
+            return no(Reject::TrailInvalid);
         }
         self.check_form(&becomes(terms, terms.qty))?;
         self.check_open(symbol, terms.reduce_only || terms.close_position)?;
@@ -119,23 +157,23 @@ impl Shard {
             self.check_qty(symbol, terms.qty, is_market(terms.algo_type))?;
         }
         let market = &self.markets[&symbol];
-        let mut prices = vec![terms.trigger_price];
+        let at_once = trails && terms.activate_price == 0;
+        let mut prices = match trails {
+            true if at_once => vec![],
+            true => vec![terms.activate_price],
+            false => vec![terms.trigger_price],
+        };
+        check_range(&market.spec, &prices)?;
+        if !at_once && market.holds(terms) {
+            return no(if trails { Reject::TrailInvalid } else { Reject::WouldTrigger });
+        }
         if !is_market(terms.algo_type) && terms.price_match == PriceMatch::None {
             prices.push(terms.price);
         }
-        for price in &prices {
-            match *price {
-                i64::MIN..=0 => return no(Reject::PriceNotPositive),
-                price if price < market.spec.price_min => return no(Reject::PriceTooLow),
-                price if price > market.spec.price_max => return no(Reject::PriceTooHigh),
-                _ => {}
-            }
-        }
-        if market.holds(terms) {
-            return no(Reject::WouldTrigger);
-        }
+        check_range(&market.spec, &prices)?;
         let lots = i128::from(terms.qty) * i128::from(market.spec.mult);
-        let value = i128::from(*prices.last().unwrap()) * lots;
+        let reference = market.price_of(terms.working_type);
+        let value = i128::from(*prices.last().unwrap_or(&reference)) * lots;
         let exempt = terms.close_position || terms.reduce_only;
         if !exempt && value < market.spec.notional_min.into() {
             return no(Reject::NotionalTooLow);
@@ -201,12 +239,31 @@ impl Shard {
     ) -> u64 {
         let algos = &mut self.markets.get_mut(&symbol).unwrap().algos;
         let place = algos.iter().position(|algo| algo.id == id).unwrap();
-        let terms = algos.remove(place).terms;
-        self.tell_algo((terms.account.0, symbol, terms.side), id, status, order, reject)
+        let Algo { terms, extreme, .. } = algos.remove(place);
+        self.tell_changed(
+            extreme.is_some(),
+            (terms.account.0, symbol, terms.side),
+            id,
+            status,
+            order,
+            reject,
+        )
     }
 
     pub fn tell_algo(
         &mut self,
+        whose: (u32, u16, Side),
+        id: u64,
+        status: AlgoStatus,
+        order: u64,
+        reject: Reject,
+    ) -> u64 {
+        self.tell_changed(false, whose, id, status, order, reject)
+    }
+
+    fn tell_changed(
+        &mut self,
+        activated: bool,
         (account, symbol, side): (u32, u16, Side),
         id: u64,
         status: AlgoStatus,
@@ -222,7 +279,7 @@ impl Shard {
             status,
             order: OrderId(order),
             reject,
-            activated: false,
+            activated,
             _pad: [0; 5],
         }));
         algo.0
@@ -231,15 +288,23 @@ impl Shard {
     /// A price has moved: what does it make true?
     pub fn look(&mut self, symbol: u16) {
         let market = &self.markets[&symbol];
-        if !matches!(market.spec.state, SymbolState::Trading | SymbolState::ReduceOnly) {
-            return;
-        }
+        let open = matches!(market.spec.state, SymbolState::Trading | SymbolState::ReduceOnly);
         let mut algos = market.algos.clone();
         for algo in algos.iter_mut().filter(|algo| !algo.due) {
-            if market.holds(&algo.terms) && !(algo.terms.price_protect && market.is_apart()) {
+            let price = market.price_of(algo.terms.working_type);
+            let holds = match algo.extreme {
+                Some(extreme) => has_come_back(&algo.terms, extreme, price),
+                None => market.holds(&algo.terms),
+            };
+            if holds && open && !(algo.terms.price_protect && market.is_apart()) {
                 algo.due = true;
                 self.fresh.push(Job { symbol, what: What::Fire(algo.id) });
+                continue;
             }
+            algo.extreme = algo.extreme.map(|extreme| match algo.terms.side {
+                Side::Buy => extreme.min(price),
+                Side::Sell => extreme.max(price),
+            });
         }
         self.markets.get_mut(&symbol).unwrap().algos = algos;
     }
@@ -323,6 +388,15 @@ impl Shard {
         let algos = &self.markets[&symbol].algos;
         let Some(algo) = algos.iter().find(|algo| algo.id == id) else { return };
         let terms = algo.terms;
+        if terms.algo_type == AlgoType::TrailingStopMarket && algo.extreme.is_none() {
+            let market = self.markets.get_mut(&symbol).unwrap();
+            let price = market.price_of(terms.working_type);
+            let algo = market.algos.iter_mut().find(|algo| algo.id == id).unwrap();
+            (algo.due, algo.extreme) = (false, Some(price));
+            let whose = (terms.account.0, symbol, terms.side);
+            self.tell_changed(true, whose, id, AlgoStatus::New, 0, Reject::None);
+            return;
+        }
         let closable = self.closable(terms.account.0, symbol, terms.side);
         let over = terms.good_till != 0 && terms.good_till <= self.now;
         if over || closable == 0 && (terms.close_position || terms.reduce_only) {
