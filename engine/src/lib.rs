@@ -39,6 +39,8 @@ mod settings;
 mod shard;
 mod symbols;
 mod trails;
+#[cfg(test)]
+mod trails_test;
 mod triggers;
 mod verdict;
 mod work;
