@@ -173,9 +173,11 @@ pub(crate) mod tests {
 
     const MESSAGE: &[u8] = b"symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&\
         timeInForce=GTC&recvWindow=5000&timestamp=1591702613943";
-    const ED25519_SIGNATURE: &str = "IlTpiGsKTCICGkxOfWvmAMNES0IQ5yUAM88lmnulYdvv2uLNEaAbobQJ8viiVQzJwZ96RsdfwTPpoKiPGYEe\
+    const ED25519_SIGNATURE: &str = "\
+        IlTpiGsKTCICGkxOfWvmAMNES0IQ5yUAM88lmnulYdvv2uLNEaAbobQJ8viiVQzJwZ96RsdfwTPpoKiPGYEe\
     Bg==";
-    const RSA_SIGNATURE: &str = "f/SWQeWhIwol5Cz+iTh1Yw9w5EQfM1R/1SHOLqVac8lbdiVww+vVWW2PZVGAccMV0vpEfSztt4iZf7ZX5mMB\
+    const RSA_SIGNATURE: &str = "\
+        f/SWQeWhIwol5Cz+iTh1Yw9w5EQfM1R/1SHOLqVac8lbdiVww+vVWW2PZVGAccMV0vpEfSztt4iZf7ZX5mMB\
     BluBAlK9jSXZmly2SH8q4i57r4Owt0Zj/DPEkyyV5s9wOOD/TUCD/PVa7cAtRSBcUK+XVvyvi+SENnldXawC\
     n8Zl0TPxSZQHScJIwaLoo6v/PAo/GaXHzUDkm5zZQJEqzk4HG39z2F6i+FXnXS+X9LOJ95YpP7TBCjMoqPpj\
     yGyRrKemsfCvECi5QY+TeP4KOMAOGV0yY1QxuRp2JkhNJOZQvoqTLvrOMPFCpn2ayb8ag9C4bEQ8+H3GWfDn\

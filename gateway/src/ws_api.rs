@@ -6,6 +6,7 @@
 
 mod methods;
 mod request;
+mod session;
 #[cfg(test)]
 mod ws_api_test;
 
@@ -29,11 +30,13 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 use tower::ServiceExt;
 
 use self::{
-    methods::{Endpoint, endpoint},
+    methods::{Carried, Method, Security, SessionMethod, method},
     request::Request,
+    session::Session,
 };
 use crate::{
     app::App,
+    clock::now_ms,
     limits::Shown,
     listener::Peer,
     rest::{ORDER_COUNT_1M_HEADER, ORDER_COUNT_10S_HEADER, WEIGHT_HEADER, error::ApiError},
@@ -48,6 +51,8 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(3 * 60);
 const PONG_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// Weight of a request about the connection itself.
+const SESSION_WEIGHT: u32 = 2;
 /// How long one answer may wait for the client to read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -79,6 +84,7 @@ async fn open(
 }
 
 async fn serve(mut socket: WebSocket, api: Api, peer: Option<ConnectInfo<Peer>>) {
+    let session = Arc::new(Session::new());
     let mut answers = FuturesUnordered::new();
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let lifetime = sleep(LIFETIME);
@@ -91,7 +97,7 @@ async fn serve(mut socket: WebSocket, api: Api, peer: Option<ConnectInfo<Peer>>)
                 heard = Instant::now();
                 match read {
                     Some(Ok(Message::Text(text))) => {
-                        answers.push(answer(api.clone(), peer, text));
+                        answers.push(answer(api.clone(), peer, Arc::clone(&session), text));
                         continue;
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
@@ -143,12 +149,17 @@ struct Used {
     count: u32,
 }
 
-async fn answer(api: Api, peer: Option<ConnectInfo<Peer>>, text: Utf8Bytes) -> Utf8Bytes {
+async fn answer(
+    api: Api,
+    peer: Option<ConnectInfo<Peer>>,
+    session: Arc<Session>,
+    text: Utf8Bytes,
+) -> Utf8Bytes {
     let null = RawValue::NULL;
     let request = Request::read(&text);
     let id = request.as_ref().ok().and_then(|request| request.id.as_deref()).unwrap_or(null);
     let (reply, limits_wanted) = match &request {
-        Ok(request) => (carry_out(&api, peer, request).await, request.wants_limits()),
+        Ok(request) => (carry_out(&api, peer, &session, request).await, request.wants_limits()),
         Err(error) => (Err(error.clone()), false),
     };
     let said = match reply {
@@ -177,14 +188,52 @@ struct Reply {
     counts: [Option<u32>; 3],
 }
 
-/// Checks who asks and sends the request through the routes.
+/// Checks who asks and does what is asked: here, or through the routes.
 async fn carry_out(
     api: &Api,
     peer: Option<ConnectInfo<Peer>>,
+    session: &Session,
     request: &Request<'_>,
 ) -> Result<Reply, ApiError> {
-    let Endpoint { method, path, security } = endpoint(&request.method)?;
-    let caller = request.authenticate(&api.app, security)?;
+    match method(&request.method)? {
+        Method::Session(method) => change_session(api, peer, session, method, request),
+        Method::Carried(carried) => carry(api, peer, session, &carried, request).await,
+    }
+}
+
+/// What concerns the connection itself; nothing waits here, so requests behind it find it done.
+fn change_session(
+    api: &Api,
+    peer: Option<ConnectInfo<Peer>>,
+    session: &Session,
+    method: SessionMethod,
+    request: &Request<'_>,
+) -> Result<Reply, ApiError> {
+    let peer = peer.map(|ConnectInfo(peer)| peer.0.ip());
+    let used = api.app.limits.weigh(peer, SESSION_WEIGHT, now_ms())?;
+    match method {
+        SessionMethod::LogOn => {
+            if let Some(caller) = request.authenticate(&api.app, Security::Signature, None)? {
+                session.log_on(caller.key)?;
+            }
+        }
+        SessionMethod::LogOut => session.log_out(),
+        SessionMethod::Status => {}
+    }
+    let body = serde_json::value::to_raw_value(&session.standing()).map_err(ApiError::internal)?;
+    Ok(Reply { status: StatusCode::OK, body, counts: [Some(used), None, None] })
+}
+
+/// Sends a request through the routes.
+async fn carry(
+    api: &Api,
+    peer: Option<ConnectInfo<Peer>>,
+    session: &Session,
+    carried: &Carried,
+    request: &Request<'_>,
+) -> Result<Reply, ApiError> {
+    let Carried { method, path, security } = carried;
+    let caller = request.authenticate(&api.app, *security, session.key())?;
     let mut carried = HttpRequest::builder()
         .method(method)
         .uri(format!("{path}?{}", request.query()))

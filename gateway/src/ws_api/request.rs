@@ -1,6 +1,6 @@
 //! One request: its JSON, its signature, and its parameters as a query.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,6 +9,7 @@ use super::methods::Security;
 use crate::{
     app::App,
     clock::now_ms,
+    keys::Key,
     limits::PARAMS_MAX,
     rest::{
         auth::{Caller, check_time, key_of, verify},
@@ -73,10 +74,22 @@ impl<'a> Request<'a> {
         self.params.get("returnRateLimits").is_none_or(|text| text != "false")
     }
 
-    /// Who asks, as far as the method needs to know.
-    pub fn authenticate(&self, app: &App, security: Security) -> Result<Option<Caller>, ApiError> {
+    /// Who asks, as far as the method needs to know; `session` is the key that has logged on.
+    pub fn authenticate(
+        &self,
+        app: &App,
+        security: Security,
+        session: Option<Arc<Key>>,
+    ) -> Result<Option<Caller>, ApiError> {
         if security == Security::None {
             return Ok(None);
+        }
+        if let Some(key) = session.filter(|key| self.leaves_it_to(key)) {
+            let expires_at = match security {
+                Security::None | Security::Key => 0,
+                Security::Signature => check_time(&self.as_params(), now_ms())?,
+            };
+            return Ok(Some(Caller { key, expires_at }));
         }
         let key = key_of(app, self.params.get("apiKey").map_or("", String::as_str))?;
         let expires_at = match security {
@@ -89,6 +102,12 @@ impl<'a> Request<'a> {
             }
         };
         Ok(Some(Caller { key, expires_at }))
+    }
+
+    /// Whether it relies on who has logged on: it names nobody else, and is not signed itself.
+    fn leaves_it_to(&self, key: &Key) -> bool {
+        let named = self.params.get("apiKey");
+        named.is_none_or(|name| *name == key.key) && !self.params.contains_key("signature")
     }
 
     /// The parameters as a query of REST.

@@ -1,7 +1,13 @@
 //! The WebSocket API over a real socket: signed as clients sign, answered as REST answers.
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use ed25519_dalek::{
+    Signer, SigningKey,
+    pkcs8::{EncodePublicKey, spki::der::pem::LineEnding},
+};
 use futures_util::{SinkExt, StreamExt};
 use hmac::{Hmac, KeyInit, Mac};
+use protocol::AccountId;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::net::TcpStream;
@@ -9,6 +15,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 use crate::{
     clock::now_ms,
+    credential::{Credential, PublicKey, tests::RSA_PEM},
+    keys::Key,
     stage::{KEY, SECRET, Stage},
 };
 
@@ -119,4 +127,66 @@ async fn refusals_have_the_codes_of_rest() {
             "{text}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_logged_on_signs_no_more() {
+    let stage = Stage::open().await;
+    let signing = SigningKey::from_bytes(&[9; 32]);
+    let pem = signing.verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+    for (key, pem) in [("ed25519key", pem.as_str()), ("rsakeyrsakey", RSA_PEM)] {
+        let credential = Credential::PublicKey(PublicKey::from_pem(pem).unwrap());
+        stage.app.keys.insert(Key { key: key.into(), account: AccountId(2), credential });
+    }
+    let mut socket = connect(&stage).await;
+    let request = |method: &str, params: Value| {
+        json!({ "id": 1, "method": method, "params": params }).to_string()
+    };
+    let bare = |method: &str| request(method, json!({ "timestamp": now_ms() }));
+    let logon = |key: &str| {
+        let time = now_ms();
+        let payload = format!("apiKey={key}&timestamp={time}");
+        let signature = BASE64.encode(signing.sign(payload.as_bytes()).to_bytes());
+        request(
+            "session.logon",
+            json!({ "apiKey": key, "timestamp": time, "signature": signature }),
+        )
+    };
+    let nobody = ask(&mut socket, request("session.status", json!({}))).await;
+    assert_eq!(nobody["result"]["apiKey"], Value::Null);
+    assert_eq!(nobody["result"]["authorizedSince"], Value::Null);
+    assert!(nobody["result"]["connectedSince"].is_i64() && nobody["result"]["serverTime"].is_i64());
+    assert_eq!(ask(&mut socket, bare("account.balance")).await["status"], 401);
+
+    // neither a forged logon nor a key of another kind opens the session
+    assert_eq!(ask(&mut socket, logon("rsakeyrsakey")).await["error"]["code"], -1022);
+    let forged = logon("ed25519key").replace("\"timestamp\":1", "\"timestamp\":2");
+    assert_eq!(ask(&mut socket, forged).await["status"], 400);
+    let hmac = ask(&mut socket, signed("session.logon", &[])).await;
+    assert_eq!((&hmac["status"], &hmac["error"]["code"]), (&json!(400), &json!(-4056)));
+    assert_eq!(ask(&mut socket, bare("account.balance")).await["status"], 401);
+
+    let on = ask(&mut socket, logon("ed25519key")).await;
+    assert_eq!((&on["status"], &on["result"]["apiKey"]), (&json!(200), &json!("ed25519key")));
+    assert!(on["result"]["authorizedSince"].is_i64(), "{on}");
+    assert_eq!(on["rateLimits"][0]["rateLimitType"], "REQUEST_WEIGHT");
+    let balance = ask(&mut socket, bare("account.balance")).await;
+    assert_eq!((&balance["status"], &balance["result"][0]["asset"]), (&json!(200), &json!("USDT")));
+    let named = json!({ "apiKey": "ed25519key", "timestamp": now_ms() });
+    assert_eq!(ask(&mut socket, request("account.balance", named)).await["status"], 200);
+    let listen = ask(&mut socket, request("userDataStream.start", json!({}))).await;
+    assert_eq!(listen["status"], 200, "{listen}");
+    // a time is wanted all the same, and others sign for themselves
+    let timeless = ask(&mut socket, request("account.balance", json!({}))).await;
+    assert_eq!(timeless["error"]["code"], -1102);
+    let other = json!({ "apiKey": KEY, "timestamp": now_ms() });
+    assert_eq!(ask(&mut socket, request("account.balance", other)).await["status"], 400);
+    assert_eq!(ask(&mut socket, signed("account.balance", &[])).await["status"], 200);
+    // a session is its connection's alone
+    let mut second = connect(&stage).await;
+    assert_eq!(ask(&mut second, bare("account.balance")).await["status"], 401);
+
+    let out = ask(&mut socket, request("session.logout", json!({}))).await;
+    assert_eq!((&out["status"], &out["result"]["apiKey"]), (&json!(200), &Value::Null));
+    assert_eq!(ask(&mut socket, bare("account.balance")).await["status"], 401);
 }
