@@ -145,9 +145,8 @@ fn symbol(instrument: &Instrument) -> Symbol {
 
 /// What can be placed, at once or on a condition.
 fn order_types() -> Vec<&'static str> {
-    let offered = AlgoType::ALL.iter().filter(|each| **each != AlgoType::TrailingStopMarket);
     let at_once = OrderType::ALL.iter().map(|each| each.word());
-    at_once.chain(offered.map(|each| each.word())).collect()
+    at_once.chain(AlgoType::ALL.iter().map(|each| each.word())).collect()
 }
 
 /// The margin that the highest leverage asks for, in percent, rounded up.

@@ -166,8 +166,15 @@ async fn exchange_info_has_every_field() {
     let symbol = &info["symbols"][0];
     assert_eq!(symbol["underlyingSubType"], json!([]));
     assert_eq!(symbol["symbol"], "BTCUSDT");
-    let order_types =
-        ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"];
+    let order_types = [
+        "LIMIT",
+        "MARKET",
+        "STOP",
+        "STOP_MARKET",
+        "TAKE_PROFIT",
+        "TAKE_PROFIT_MARKET",
+        "TRAILING_STOP_MARKET",
+    ];
     assert_eq!(symbol["orderTypes"], json!(order_types));
     assert_eq!(symbol["maintMarginPercent"], "0.4000");
     assert_eq!(symbol["requiredMarginPercent"], "0.8000");
