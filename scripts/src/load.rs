@@ -88,6 +88,9 @@ pub struct Account {
     pub deposit: Option<String>,
     #[serde(skip)]
     pub key: Option<ApiKey>,
+    /// PEM of the key that its owner signs with, instead of a secret.
+    #[serde(skip)]
+    pub public_key: Option<String>,
 }
 
 impl Default for Sharding {
@@ -164,6 +167,9 @@ pub async fn send_account(admin: &Admin, account: &Account) -> Result<Value, Err
     if let Some(key) = &account.key {
         body["api_key"] = json!(key.api_key);
         body["secret"] = json!(key.api_secret);
+    }
+    if let Some(pem) = &account.public_key {
+        body["public_key"] = json!(pem);
     }
     admin.post("/admin/accounts", &body).await
 }

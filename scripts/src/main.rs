@@ -1,6 +1,6 @@
 //! `exchange`, the operator's tool.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use exchange::{
@@ -86,12 +86,15 @@ enum Action {
 
 #[derive(Subcommand)]
 enum AccountAction {
-    /// Open an account, or find it by its name, and print an API key and secret
+    /// Open an account, or find it by its name, and print an API key and its secret
     Add {
         name: String,
         /// In units of the margin asset, as text: 10000 or 250.50
         #[arg(long)]
         deposit: Option<String>,
+        /// PEM of an Ed25519 or RSA public key to sign with, instead of a secret
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<PathBuf>,
         #[arg(long, default_value = "data")]
         data: PathBuf,
     },
@@ -156,8 +159,10 @@ async fn act(action: Action) -> Result<(), Error> {
             println!("{} instruments, {} accounts", seed.instruments.len(), accounts.len());
             Ok(())
         }
-        Action::Account { action: AccountAction::Add { name, deposit, data } } => {
-            let account = Account { name, deposit, key: None };
+        Action::Account { action: AccountAction::Add { name, deposit, public_key, data } } => {
+            let read = |path: PathBuf| fs::read_to_string(&path).map_err(Error::file(path));
+            let public_key = public_key.map(read).transpose()?;
+            let account = Account { name, deposit, key: None, public_key };
             println!("{:#}", load::send_account(&admin(&data)?, &account).await?);
             Ok(())
         }
@@ -176,4 +181,25 @@ async fn act(action: Action) -> Result<(), Error> {
 fn admin(data: &std::path::Path) -> Result<Admin, Error> {
     let file = ClusterFile::read(&Layout::new(data)?)?;
     Ok(Admin::new(&file.admin_url, &file.admin_token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_added_with_a_public_key_or_without() {
+        let add = |more: &[&str]| {
+            let words = ["exchange", "account", "add", "alice"].iter().chain(more);
+            match Cli::try_parse_from(words).unwrap().command {
+                Action::Account { action: AccountAction::Add { public_key, deposit, .. } } => {
+                    (public_key, deposit)
+                }
+                _ => panic!("another command"),
+            }
+        };
+        assert_eq!(add(&[]), (None, None));
+        let both = add(&["--deposit", "1.5", "--public-key", "alice.pem"]);
+        assert_eq!(both, (Some(PathBuf::from("alice.pem")), Some("1.5".into())));
+    }
 }

@@ -192,7 +192,12 @@ async fn seed_cluster(admin: &Admin, secrets: &Secrets, seed: &Seed) -> Result<(
     let demo = ("demo".to_owned(), DEMO_DEPOSIT, &secrets.demo);
     let bots = secrets.bots.iter().enumerate().map(|(i, k)| (format!("bot-{i}"), BOT_DEPOSIT, k));
     for (name, deposit, key) in std::iter::once(demo).chain(bots) {
-        let account = Account { name, deposit: Some(deposit.to_owned()), key: Some(key.clone()) };
+        let account = Account {
+            name,
+            deposit: Some(deposit.to_owned()),
+            key: Some(key.clone()),
+            public_key: None,
+        };
         load::send_account(admin, &account).await?;
     }
     Ok(())

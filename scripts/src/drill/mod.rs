@@ -110,7 +110,8 @@ async fn traders(cluster: &ClusterFile) -> Result<Vec<Trader>, Error> {
     let mut traders = Vec::new();
     for i in 0..TRADERS {
         let name = format!("drill-{run:08x}-{i}");
-        let account = Account { name, deposit: Some(DEPOSIT.to_owned()), key: None };
+        let account =
+            Account { name, deposit: Some(DEPOSIT.to_owned()), key: None, public_key: None };
         let answer = send_account(&admin, &account).await?;
         let field = |name: &str| {
             answer[name].as_str().map(str::to_owned).ok_or_else(|| Error::Refused {
