@@ -1,15 +1,16 @@
 //! One command's work is bounded, and what the bounds cut off is told.
 
 use protocol::{
-    Command, Event, Reject,
-    command::Place,
+    AccountId, Command, Event, Reject, SymbolId,
+    command::{CancelAll, Place, PlaceAlgo},
     limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX},
-    order::{CloseReason, OrderStatus, Side, TimeInForce},
+    order::{CloseReason, OrderStatus, Side, TimeInForce, WorkingType},
 };
 
 use crate::{
-    bench::{Bench, outcome, spec},
+    bench::{Bench, index, outcome, spec},
     trading::limit,
+    triggers::stop,
     twin::Twin,
 };
 
@@ -46,7 +47,7 @@ fn an_account_has_a_bounded_number_of_open_orders() {
     let mut bench = deep();
     let order = limit(1, Side::Sell, 110, 1);
     bench.refused(&Command::Place(order), Reject::TooManyOpenOrders);
-    let elsewhere = Place { symbol: protocol::SymbolId(2), ..order };
+    let elsewhere = Place { symbol: SymbolId(2), ..order };
     bench.ok(&Command::Place(Place { qty: 20, ..elsewhere }));
 }
 
@@ -77,10 +78,13 @@ fn fills_are_bounded() {
     assert_eq!(outcome(&events).reject, Reject::None);
 }
 
-/// Every fill clips hundreds of reduce-only orders: the events run out before the fills do.
-#[test]
-fn events_are_bounded() {
-    let (makers, lots) = (45, 190);
+/// Traders whose closing sells rest, and the lots of each.
+const REDUCERS: u32 = 45;
+const REDUCED: i64 = 190;
+
+/// A book in which every fill clips hundreds of reduce-only orders.
+fn clipping() -> Bench {
+    let (makers, lots) = (REDUCERS, REDUCED);
     let grants: Vec<_> = (1..=makers + 1).map(|account| (account, 1 << 40)).collect();
     let mut bench = Bench::trading(&grants);
     let mut rows = crate::bench::brackets(1);
@@ -99,8 +103,16 @@ fn events_are_bounded() {
         bench.ok(&Command::Place(limit(account, Side::Sell, 99, lots)));
     }
     let mut update = spec(1);
-    update.qty_max = 10_000;
+    (update.qty_max, update.market_qty_max) = (10_000, 10_000);
     bench.ok(&Command::ListSymbol(update));
+    bench
+}
+
+/// The events run out before the fills do.
+#[test]
+fn events_are_bounded() {
+    let (makers, lots) = (REDUCERS, REDUCED);
+    let mut bench = clipping();
     let big = limit(makers + 1, Side::Buy, 99, i64::from(makers) * lots);
     let fok = Place { time_in_force: TimeInForce::Fok, ..big };
     bench.refused(&Command::Place(fok), Reject::WouldNotFill);
@@ -109,4 +121,22 @@ fn events_are_bounded() {
         matches!(event, Event::OrderClosed(closed) if closed.reason == CloseReason::FillsMax)
     });
     assert!(cut && events.len() > EVENTS_PER_COMMAND_MAX / 2, "{} events", events.len());
+}
+
+/// A conditional order that fires is cut sooner, so that the frame's command has its events too.
+#[test]
+fn the_events_of_a_fired_order_are_bounded() {
+    let mut bench = clipping();
+    let qty = i64::from(REDUCERS) * REDUCED;
+    let working_type = WorkingType::Mark;
+    let stop = PlaceAlgo { working_type, ..stop(REDUCERS + 1, Side::Buy, 101, qty) };
+    bench.ok(&Command::PlaceAlgo(stop));
+    bench.ok(&index(1, 101));
+    let nothing = CancelAll { account: AccountId(77), symbol: SymbolId(1), _pad: [0; 2] };
+    let events = same(&mut bench, &Command::CancelAll(nothing));
+    let cut = events.iter().any(|event| {
+        matches!(event, Event::OrderClosed(closed) if closed.reason == CloseReason::FillsMax)
+    });
+    let bounded = (1_000..EVENTS_PER_COMMAND_MAX / 2).contains(&events.len());
+    assert!(cut && bounded, "{} events", events.len());
 }
