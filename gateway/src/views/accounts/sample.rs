@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use protocol::{
-    AccountId, Cash, ClientId, CommandKind, Event, Lots, Micros, Name, OrderId, RATE_ONE, Reject,
-    Seq, SessionId, ShardId, SymbolId, Ticks, TradeId,
+    AccountId, AlgoId, Cash, ClientId, CommandKind, Event, Lots, Micros, Name, OrderId, RATE_ONE,
+    Reject, Seq, SessionId, ShardId, SymbolId, Ticks, TradeId,
     event::{self, EventHeader},
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::BRACKETS_MAX,
@@ -45,6 +45,8 @@ struct Open {
     qty: Lots,
     cum_qty: Lots,
     cum_quote: Cash,
+    /// The conditional order that it was.
+    algo: AlgoId,
 }
 
 /// A link message under way.
@@ -247,8 +249,8 @@ impl Toy {
                 _pad2: [0; 4],
             }),
         );
-        let (cum_qty, cum_quote) = (0, 0);
-        self.open.push(Open { order, account, symbol, side, price, qty, cum_qty, cum_quote });
+        let (cum_qty, cum_quote, algo) = (0, 0, AlgoId::NONE);
+        self.open.push(Open { order, account, symbol, side, price, qty, cum_qty, cum_quote, algo });
         self.level(symbol, side, price);
         self.reserved(account, symbol);
         self.end(shard_of(symbol), CommandKind::Place);
@@ -290,7 +292,9 @@ impl Toy {
         let touched: Vec<_> = [taker, maker]
             .map(|at| (self.open[at].account, self.open[at].side, self.open[at].price))
             .into();
-        self.open.retain(|open| open.cum_qty < open.qty);
+        let filled = |open: &mut Open| open.cum_qty >= open.qty;
+        let filled: Vec<_> = self.open.extract_if(.., filled).collect();
+        filled.iter().for_each(|open| self.finish(open));
         for (account, side, price) in touched {
             self.level(symbol, side, price);
             self.reserved(account, symbol);
@@ -377,6 +381,7 @@ impl Toy {
             cum_quote: open.cum_quote,
         };
         self.say(shard_of(symbol), Event::OrderClosed(closed));
+        self.finish(&open);
         self.level(symbol, side, open.price);
         self.reserved(account, symbol);
         self.end(shard_of(symbol), CommandKind::Cancel);

@@ -115,6 +115,25 @@ impl Toy {
         self.end(shard_of(symbol), CommandKind::CancelAlgo);
     }
 
+    /// With an order ends the conditional order that it was.
+    pub(super) fn finish(&mut self, open: &Open) {
+        if open.algo.is_none() {
+            return;
+        }
+        let changed = event::AlgoChanged {
+            algo: open.algo,
+            account: open.account,
+            symbol: open.symbol,
+            side: open.side,
+            status: AlgoStatus::Finished,
+            order: open.order,
+            reject: Reject::None,
+            activated: false,
+            _pad: [0; 5],
+        };
+        self.say(shard_of(open.symbol), Event::AlgoChanged(changed));
+    }
+
     fn change(&mut self, at: usize, order: OrderId, reject: Reject) {
         let waiting = &self.algos[at];
         let changed = event::AlgoChanged {
@@ -155,7 +174,8 @@ impl Toy {
             _pad2: [0; 4],
         };
         self.say(shard_of(symbol), Event::OrderAccepted(accepted));
-        self.open.push(Open { order, account, symbol, side, price, qty, cum_qty: 0, cum_quote: 0 });
+        let (cum_qty, cum_quote, algo) = (0, 0, self.algos[at].algo);
+        self.open.push(Open { order, account, symbol, side, price, qty, cum_qty, cum_quote, algo });
     }
 }
 
