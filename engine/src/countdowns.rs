@@ -52,6 +52,7 @@ impl Countdowns {
     }
 
     /// When the next one ends.
+    #[inline]
     pub fn next_at(&self) -> Option<Micros> {
         self.heap.first().map(|deadline| deadline.at)
     }

@@ -124,6 +124,7 @@ impl Desk<'_> {
         }
     }
 
+    #[cold]
     fn plan_fired(
         &self,
         order: &Place,

@@ -212,9 +212,21 @@ impl Desk<'_> {
         }
         self.symbol.last = price;
         if self.symbol.triggers.is_some() {
-            self.symbol.look(self.quotes[usize::from(self.at)].mark, self.work);
+            self.look();
         }
         self.clip(maker.data.holding, out);
+    }
+
+    #[cold]
+    fn look(&mut self) {
+        self.symbol.look(self.quotes[usize::from(self.at)].mark, self.work);
+    }
+
+    /// What was to close an account's position has lost its purpose.
+    #[cold]
+    fn note_gone(&mut self, account: AccountId) {
+        let unit = Unit::Gone { account, through: self.triggers().count() };
+        self.work.add(self.symbol.spec.symbol, unit);
     }
 
     /// Books one side of a trade: position, profit and fee.
@@ -233,17 +245,15 @@ impl Desk<'_> {
         let pnl = position.trade(side.sign() * lots, price, mult);
         let position = *position;
         self.symbol.open_interest += position.qty.max(0) - before.max(0);
-        let gone = before != 0 && before.signum() != position.qty.signum();
         let closing = holding.algos.closing > 0;
         let fee = fees::fee(value(price, lots, mult), rate);
         *self.fees += fee;
         let account = holding.account;
         let account = self.accounts.account_mut(account);
         account.cash = cash(i128::from(account.cash) + pnl - fee);
-        if gone && closing {
-            let through = self.symbol.triggers.as_ref().map_or(0, |triggers| triggers.count());
-            let unit = Unit::Gone { account: account.id, through };
-            self.work.add(self.symbol.spec.symbol, unit);
+        let account = *account;
+        if closing && before != 0 && before.signum() != position.qty.signum() {
+            self.note_gone(account.id);
         }
         Fill {
             order: OrderId::NONE,

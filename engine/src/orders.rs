@@ -106,6 +106,8 @@ impl Desk<'_> {
     }
 
     /// As [`Self::plan`], of an order whose form and quantity are known to be right.
+    // A plan is large: inlined into both callers it is not moved once more.
+    #[inline(always)]
     pub fn plan_sized(
         &self,
         order: &Place,

@@ -161,7 +161,15 @@ impl Shard {
     }
 
     /// Does pending work: so many units at the most, and none after many events.
+    #[inline]
     pub fn work<S: Sink>(&mut self, now: Micros, most: usize, out: &mut Output<'_, S>) {
+        if !self.work.is_empty() || self.countdowns.next_at().is_some_and(|at| at <= now) {
+            self.work_off(now, most, out);
+        }
+    }
+
+    #[cold]
+    fn work_off<S: Sink>(&mut self, now: Micros, most: usize, out: &mut Output<'_, S>) {
         for _ in 0..most {
             if out.events() > WORK_EVENTS_MAX {
                 return;
@@ -177,6 +185,7 @@ impl Shard {
     }
 
     /// Ends a frame: what came due in it is done before the next commands.
+    #[inline]
     pub fn close_frame(&mut self) {
         self.work.close_frame();
     }

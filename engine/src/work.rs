@@ -52,15 +52,21 @@ impl Work {
     }
 
     /// Ends a frame: what came due in it queues up.
+    #[inline]
     pub fn close_frame(&mut self) {
-        if self.fresh.is_empty() {
-            return;
+        if !self.fresh.is_empty() {
+            self.queue_up();
         }
+    }
+
+    #[cold]
+    fn queue_up(&mut self) {
         self.fresh.sort_unstable();
         self.fresh.dedup();
         self.queue.extend(self.fresh.drain(..));
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

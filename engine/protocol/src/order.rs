@@ -99,7 +99,7 @@ AlgoType { Stop = 0, StopMarket = 1, TakeProfit = 2, TakeProfitMarket = 3, Trail
 word!(/// Which price a condition looks at.
 WorkingType { Contract = 0, Mark = 1 });
 word!(AlgoStatus {
-    /// Waits for its condition.
+    /// Waits for its condition; told again when a trailing stop meets its activation price.
     New = 0,
     /// Its condition held; its order waits for margin.
     Triggering = 1,
