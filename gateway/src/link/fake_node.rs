@@ -60,6 +60,35 @@ pub struct Disk {
 }
 
 impl Disk {
+    fn decide_algo(&mut self, command: &Command, frame: &mut Frame, outcome: &mut Outcome) {
+        match command {
+            Command::PlaceAlgo(terms) => {
+                self.algos_listed += 1;
+                let algo = AlgoId::new(terms.symbol, self.algos_listed);
+                outcome.order = OrderId(algo.0);
+                self.algos.insert(algo, *terms);
+                frame.emit(&AlgoAccepted { algo, terms: *terms });
+            }
+            Command::CancelAlgo(cancel) => {
+                let due = |algo: AlgoId, _: &PlaceAlgo| algo == cancel.algo;
+                let CancelAlgo { account, symbol, .. } = *cancel;
+                outcome.order = OrderId(cancel.algo.0);
+                if self.end_algos(account, symbol, due, frame) == 0 {
+                    outcome.reject = Reject::UnknownAlgo;
+                }
+            }
+            Command::CancelAllAlgos(all) => {
+                self.end_algos(all.account, all.symbol, |_, _| true, frame);
+            }
+            Command::Countdown(countdown) => {
+                let (account, symbol) = (countdown.account, countdown.symbol);
+                let at = countdown.after;
+                frame.emit(&CountdownSet { account, symbol, _pad: [0; 2], at });
+            }
+            other => panic!("{other:?} is about no conditional order"),
+        }
+    }
+
     /// Cancels an account's conditional orders that `due` picks; says how many.
     fn end_algos(
         &mut self,
@@ -345,29 +374,10 @@ impl Node {
                     link_seq: if granted > 0 { disk.link_seq } else { 0 },
                 });
             }
-            Command::PlaceAlgo(terms) => {
-                disk.algos_listed += 1;
-                let algo = AlgoId::new(terms.symbol, disk.algos_listed);
-                outcome.order = OrderId(algo.0);
-                disk.algos.insert(algo, *terms);
-                frame.emit(&AlgoAccepted { algo, terms: *terms });
-            }
-            Command::CancelAlgo(cancel) => {
-                let due = |algo: AlgoId, _: &PlaceAlgo| algo == cancel.algo;
-                let CancelAlgo { account, symbol, .. } = *cancel;
-                outcome.order = OrderId(cancel.algo.0);
-                if disk.end_algos(account, symbol, due, frame) == 0 {
-                    outcome.reject = Reject::UnknownAlgo;
-                }
-            }
-            Command::CancelAllAlgos(all) => {
-                disk.end_algos(all.account, all.symbol, |_, _| true, frame);
-            }
-            Command::Countdown(countdown) => {
-                let (account, symbol) = (countdown.account, countdown.symbol);
-                let at = countdown.after;
-                frame.emit(&CountdownSet { account, symbol, _pad: [0; 2], at });
-            }
+            Command::PlaceAlgo(_)
+            | Command::CancelAlgo(_)
+            | Command::CancelAllAlgos(_)
+            | Command::Countdown(_) => disk.decide_algo(command, frame, outcome),
             Command::ListSymbol(spec) => frame.emit(spec),
             Command::SetBrackets(brackets) => frame.emit(brackets),
             Command::Deposit(deposit) => {
