@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use engine::Engine;
 use hdrhistogram::Histogram;
 use node::{
-    CAPACITY, Clock, Control, Dirs, INPUT_SLOTS_DEFAULT, Layout, Mind, OUTPUT_SLOTS_DEFAULT, Parts,
-    Pipeline, Progress, Recovered, Store, genesis, recover,
+    CAPACITY, Clock, Control, Dirs, INPUT_SLOTS_MIN, Layout, Mind, OUTPUT_SLOTS_DEFAULT, Parts,
+    Pipeline, Progress, Recovered, SLOTS_MAX, Store, genesis, recover,
 };
 use replication::Solo;
 
@@ -71,9 +71,32 @@ pub struct Args {
     dir: PathBuf,
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..=4_096))]
     segment_mib: u64,
+    /// Stages on one thread, or egress on another one.
+    #[arg(long, value_enum, default_value_t = Threads::Two)]
+    threads: Threads,
+    /// Slots of the input ring, a power of two: commands wait in it while the disk syncs.
+    #[arg(long, default_value_t = 65_536)]
+    input_slots: usize,
     /// One JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Threads {
+    #[value(name = "1")]
+    One,
+    #[value(name = "2")]
+    Two,
+}
+
+impl Threads {
+    fn layout(self) -> Layout {
+        match self {
+            Self::One => Layout::Compact,
+            Self::Two => Layout::Halves,
+        }
+    }
 }
 
 /// Measures, proves and prints.
@@ -85,6 +108,8 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
         flow,
         dir: args.dir.clone(),
         segment_bytes: args.segment_mib * MIB,
+        input_slots: input_slots(args.input_slots)?,
+        layout: args.threads.layout(),
         client_ids: if args.client_ids { ClientIds::Each } else { ClientIds::None },
     };
     let sync = disk::sync_latency(&args.dir)?;
@@ -102,6 +127,8 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
         machine: Machine::this(),
         durability: "solo: own fdatasync before apply",
         segment_mib: args.segment_mib,
+        input_slots: args.input_slots,
+        layout: format!("{:?}", bench.layout).to_lowercase(),
         client_ids: args.client_ids,
         fdatasync_us_p50: sync.us_p50,
         fdatasync_us_p99: sync.us_p99,
@@ -118,7 +145,17 @@ struct Bench {
     flow: &'static Flow,
     dir: PathBuf,
     segment_bytes: u64,
+    input_slots: usize,
+    layout: Layout,
     client_ids: ClientIds,
+}
+
+fn input_slots(asked: usize) -> Result<usize, PerfError> {
+    let range = INPUT_SLOTS_MIN..=SLOTS_MAX;
+    if asked.is_power_of_two() && range.contains(&asked) {
+        return Ok(asked);
+    }
+    Err(PerfError::Shard(format!("input_slots is {asked}; it must be a power of two in {range:?}")))
 }
 
 impl Bench {
@@ -171,12 +208,12 @@ impl Bench {
             journal,
             events,
             outlets: None,
-            input_slots: INPUT_SLOTS_DEFAULT,
+            input_slots: self.input_slots,
             output_slots: OUTPUT_SLOTS_DEFAULT,
             control: Arc::new(Control::default()),
             progress: Arc::new(Progress::default()),
         });
-        let running = pipeline.start(&Layout::Compact, Clock::default())?;
+        let running = pipeline.start(&self.layout, Clock::default())?;
         let figures = figures.recv_timeout(RUN_TIMEOUT);
         running.stop()?;
         figures.map_err(|_| PerfError::Shard("the run did not come to its end".into()))
