@@ -8,7 +8,7 @@ use protocol::{
     event::Outcome,
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::{BRACKETS_MAX, COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
-    order::{SessionKind, SymbolState},
+    order::{SessionKind, Side, SymbolState},
 };
 
 pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
@@ -45,6 +45,7 @@ pub struct Bench {
     pub links: [u64; 4],
     /// The owners of symbols 1 and 2's orders, by id from 1.
     pub owners: [Vec<AccountId>; 2],
+    pub sides: [Vec<Side>; 2],
     pub trades: usize,
 }
 
@@ -67,6 +68,7 @@ impl Bench {
             sessions: [(0, 0); 2],
             links: [0; 4],
             owners: [Vec::new(), Vec::new()],
+            sides: [Vec::new(), Vec::new()],
             trades: 0,
         };
         bench.raw(&Command::Genesis(Genesis {
@@ -160,6 +162,7 @@ impl Bench {
             self.trades += usize::from(matches!(event, Event::Trade(_)));
             if let Event::OrderAccepted(order) = event {
                 self.owners[usize::from(order.symbol.0 - 1)].push(order.account);
+                self.sides[usize::from(order.symbol.0 - 1)].push(order.side);
             }
         }
         events
