@@ -230,25 +230,33 @@ impl Bench {
         }
     }
 
-    /// Segments that a run of so many commands needs, of the journal that needs more.
-    fn spares(&self, commands: u64) -> usize {
-        let bytes = commands * EVENTS_BYTES_PER_COMMAND.max(JOURNAL_BYTES_PER_COMMAND);
-        (bytes / self.segment_bytes + 2).min(journal::SPARE_SEGMENTS_MAX as u64) as usize
-    }
-
     /// Leaves segments for the whole run on the disk: making them is not what is measured.
     fn make_segments(&self, dir: &Path, commands: u64) -> Result<(), PerfError> {
-        let wanted = self.spares(commands);
-        let made = recover(&self.store(dir, wanted), IdleMind::default())?;
-        let start = Instant::now();
-        while made.journal.spares_ready().min(made.events.spares_ready()) < wanted {
-            if start.elapsed() > SEGMENTS_TIMEOUT {
-                return Err(PerfError::Shard("the segments were not made in time".into()));
+        let Dirs { journal, events } = Dirs::under(dir);
+        let wanted = [
+            (journal, JOURNAL_BYTES_PER_COMMAND, journal::Sync::Thread),
+            (events, EVENTS_BYTES_PER_COMMAND, journal::Sync::OnSeal),
+        ];
+        for (dir, bytes_per_command, sync) in wanted {
+            let segments = commands * bytes_per_command / self.segment_bytes + 2;
+            let spare_segments = (segments as usize).min(journal::SPARE_SEGMENTS_MAX);
+            let config = journal::Config {
+                dir,
+                shard: SHARD.0,
+                segment_bytes: self.segment_bytes,
+                sync,
+                spare_segments,
+            };
+            let made = journal::open(config).map_err(node::Error::from)?.journal;
+            let start = Instant::now();
+            while made.spares_ready() < spare_segments {
+                if start.elapsed() > SEGMENTS_TIMEOUT {
+                    return Err(PerfError::Shard("segments were not made in time".into()));
+                }
+                std::thread::sleep(Duration::from_millis(20));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            made.close().map_err(node::Error::from)?;
         }
-        made.journal.close().map_err(node::Error::from)?;
-        made.events.close().map_err(node::Error::from)?;
         Ok(())
     }
 }
