@@ -68,13 +68,14 @@ impl Engine {
         (self.last_seq, self.last_ts) = (header.seq, header.ts);
         let mut out = Output::new(out);
         let (mut session, mut number) = (SessionId::NONE, 0);
-        let verdict = match Command::decode(header.kind, payload) {
+        // Looked at where it lies, as it is some hundred bytes long.
+        let verdict = match &Command::decode(header.kind, payload) {
             Err(_) => Err(Reject::Malformed.into()),
             Ok((envelope, command)) => {
                 if needs_session(command.kind()) {
                     (session, number) = (envelope.session, envelope.number);
                 }
-                self.decide(header, &envelope, &command, &mut out)
+                self.decide(header, envelope, command, &mut out)
             }
         };
         let (order, Refusal { reject, amount }) = match verdict {
