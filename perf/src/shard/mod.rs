@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, builder::RangedU64ValueParser};
 use engine::Engine;
 use hdrhistogram::Histogram;
 use node::{
@@ -49,13 +49,19 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(600);
 const SPARES_WHILE_SERVING: usize = 2;
 const SEGMENTS_TIMEOUT: Duration = Duration::from_secs(300);
 
+const RATES: [u64; 3] = [100_000, 500_000, 1_000_000];
+
+fn between(least: u64, most: u64) -> RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(least..=most)
+}
+
 #[derive(Debug, Parser)]
 pub struct Args {
     /// Commands of the run at full speed, and of the longest rated run.
-    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    #[arg(long, default_value_t = 10_000_000, value_parser = between(1_000, 100_000_000))]
     commands: u64,
     /// Commands offered a second; give it several times for several runs.
-    #[arg(long, default_values_t = [100_000, 500_000, 1_000_000], value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_values_t = RATES, value_parser = between(1, 100_000_000))]
     rate: Vec<u64>,
     /// Length of a run at a rate.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]

@@ -98,7 +98,8 @@ impl Report {
             let offered = run.offered_per_s.map_or(name.to_owned(), |rate| rate.to_string());
             writeln!(
                 out,
-                "{offered:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>8.0} {:>10.0}",
+                "{offered:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1} \
+                 {:>8.0} {:>10.0}",
                 run.per_s,
                 run.us_p50,
                 run.us_p90,
