@@ -91,13 +91,14 @@ impl Engine {
             shard.work(header.ts, self.work_max, &mut out);
         }
         let (mut session, mut number) = (SessionId::NONE, 0);
-        let verdict = match Command::decode(header.kind, payload) {
+        // Looked at where it lies, as it is some hundred bytes long.
+        let verdict = match &Command::decode(header.kind, payload) {
             Err(_) => Err(Reject::Malformed.into()),
             Ok((envelope, command)) => {
                 if needs_session(command.kind()) {
                     (session, number) = (envelope.session, envelope.number);
                 }
-                self.decide(header, &envelope, &command, &mut out)
+                self.decide(header, envelope, command, &mut out)
             }
         };
         if let Role::Trading(_, shard) = &mut self.role {

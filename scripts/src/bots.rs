@@ -33,9 +33,10 @@ const LEAN_VALUE: f64 = 200_000.0;
 const MAKER_PAUSE: Duration = Duration::from_millis(1_000);
 const TAKER_PAUSE_MS: std::ops::Range<u64> = 700..2_500;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Levels a side of the book that stands still, and its value a level.
-const STILL_LEVELS: usize = 20;
-const STILL_VALUE: f64 = 50_000.0;
+/// Levels a side of the book that stands still, and the value of its first one: together they fit the
+/// smallest bracket at the default leverage.
+const STILL_LEVELS: usize = 15;
+const STILL_VALUE: f64 = 15_000.0;
 
 struct Market {
     symbol: String,

@@ -16,7 +16,7 @@ use crate::{
 /// Frames in one duty cycle, so that the other stages on the thread get their turn.
 const FRAMES_PER_POLL: u64 = 512;
 
-pub struct ApplyStage<M> {
+pub struct ApplyStage<M: Mind> {
     input: ApplyPoller,
     output: OutputProducer,
     output_slots: usize,
@@ -77,6 +77,16 @@ impl<M: Mind> Agent for ApplyStage<M> {
             self.progress.applied.set(self.applied);
         }
         (self.applied - before) as usize
+    }
+}
+
+/// At a clean end it says which state it leaves, so that a replay can be held against it.
+impl<M: Mind> Drop for ApplyStage<M> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let state_hash = format!("{:016x}", self.mind.state_hash());
+            tracing::info!(seq = self.applied, state_hash, "the engine ends");
+        }
     }
 }
 

@@ -59,6 +59,7 @@ pub struct Config {
 #[serde(rename_all = "lowercase")]
 pub enum LayoutName {
     Compact,
+    Halves,
     Spread,
 }
 
@@ -128,6 +129,7 @@ impl Config {
     pub fn layout(&self, cores: usize) -> Layout {
         match self.layout {
             Some(LayoutName::Compact) => Layout::Compact,
+            Some(LayoutName::Halves) => Layout::Halves,
             Some(LayoutName::Spread) => Layout::Spread { cores: self.cores.clone() },
             None => Layout::for_cores(cores),
         }

@@ -12,7 +12,9 @@ pub enum Error {
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error("{} is in use by another running engine", dir.display())]
     InUse { dir: PathBuf },
-    #[error("{} was written by version {found} of the engine; this is version {ours}", dir.display())]
+    #[error(
+        "{} was written by version {found} of the engine; this is version {ours}", dir.display()
+    )]
     Version { dir: PathBuf, found: u32, ours: u32 },
     #[error("{} belongs to {what} {found}; the configuration says {asked}", dir.display())]
     Foreign { dir: PathBuf, what: &'static str, found: u64, asked: u64 },

@@ -47,7 +47,7 @@ pub use node::{Node, Setup};
 pub use pipeline::{Dirs, Parts, Pipeline};
 pub use progress::Progress;
 pub use recovery::{End, Recovered, Store, genesis, recover, replay};
-pub use ring::{INPUT_SLOTS_DEFAULT, OUTPUT_SLOTS_DEFAULT};
+pub use ring::{INPUT_SLOTS_DEFAULT, INPUT_SLOTS_MIN, OUTPUT_SLOTS_DEFAULT, SLOTS_MAX};
 
 #[cfg(test)]
 mod client;

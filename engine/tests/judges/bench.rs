@@ -8,7 +8,7 @@ use protocol::{
     event::Outcome,
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::{BRACKETS_MAX, COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
-    order::{SessionKind, SymbolState},
+    order::{SessionKind, Side, SymbolState},
 };
 
 pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
@@ -49,6 +49,7 @@ pub struct Bench {
     pub owners: [Vec<AccountId>; 2],
     /// The same of their conditional orders.
     pub algo_owners: [Vec<AccountId>; 2],
+    pub sides: [Vec<Side>; 2],
     pub trades: usize,
     pub work_per_turn: usize,
 }
@@ -77,6 +78,7 @@ impl Bench {
             links: [0; 4],
             owners: [Vec::new(), Vec::new()],
             algo_owners: [Vec::new(), Vec::new()],
+            sides: [Vec::new(), Vec::new()],
             trades: 0,
             work_per_turn,
         };
@@ -176,6 +178,7 @@ impl Bench {
             self.trades += usize::from(matches!(event, Event::Trade(_)));
             if let Event::OrderAccepted(order) = event {
                 self.owners[usize::from(order.symbol.0 - 1)].push(order.account);
+                self.sides[usize::from(order.symbol.0 - 1)].push(order.side);
             }
             if let Event::AlgoAccepted(algo) = event {
                 self.algo_owners[usize::from(algo.terms.symbol.0 - 1)].push(algo.terms.account);

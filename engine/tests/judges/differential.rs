@@ -59,6 +59,12 @@ proptest! {
     }
 
     #[test]
+    fn a_shard_of_reducers_is_its_twin(steps in flow::steps(150)) {
+        let mut bench = Bench::trading(&[(1, 90_000_000), (2, 90_000_000), (3, 90_000_000)]);
+        compare(&mut bench, &steps, flow::reducing_act)?;
+    }
+
+    #[test]
     fn a_ledger_is_its_twin(steps in flow::steps(120)) {
         compare(&mut Bench::new(0), &steps, flow::ledger_act)?;
     }

@@ -130,6 +130,41 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
     Act::Command { envelope: bench.envelope(session, last_try), command }
 }
 
+/// A step of a flow in which everybody is rich, prices are few and many orders only reduce.
+pub fn reducing_act(bench: &mut Bench, step: &Step) -> Act {
+    let mut draw = Draw(step.iter());
+    let choice = draw.below(20);
+    let (account, symbol) = (AccountId(1 + u32::from(draw.below(3))), SymbolId(1));
+    let side = draw.one_of(Side::ALL);
+    let price = 98 + i64::from(draw.below(5));
+    let qty = 1 + i64::from(draw.below(6));
+    let command = match choice {
+        0..=13 => {
+            let tifs = [TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok];
+            Command::Place(Place {
+                reduce_only: choice < 7,
+                time_in_force: draw.one_of(&tifs),
+                self_trade: draw.one_of(SelfTradePrevention::ALL),
+                qty: if choice % 3 == 0 { 3 * qty } else { qty },
+                ..crate::trading::limit(account.0, side, price, qty)
+            })
+        }
+        14..=17 => {
+            let (order, account) = recent(bench, &mut draw, 1, account);
+            let of = amend(&mut draw, account, symbol, 100);
+            let side = bench.sides[0].get((order.0 as usize).wrapping_sub(1)).copied();
+            Command::Amend(Amend { order, side: side.unwrap_or(of.side), price, qty, ..of })
+        }
+        18 => {
+            let (order, account) = recent(bench, &mut draw, 1, account);
+            let (client_id, _pad, _pad2) = (Name::EMPTY, [0; 2], [0; 4]);
+            Command::Cancel(Cancel { account, symbol, _pad, order, client_id, _pad2 })
+        }
+        _ => index(1, price),
+    };
+    Act::Command { envelope: bench.envelope(0, false), command }
+}
+
 /// The ledger's next command.
 pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
     let mut draw = Draw(step.iter());

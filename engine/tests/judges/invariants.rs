@@ -9,19 +9,22 @@ use crate::{
     auditor::Auditor,
     bench::{Bench, outcome},
     differential::cases,
-    flow::{self, Step},
+    flow::{self, Act, Step},
 };
 
 /// Plays steps under the auditor's eyes.
-pub fn audited(bench: &mut Bench, steps: &[Step]) -> Auditor {
+pub fn audited(
+    bench: &mut Bench,
+    steps: &[Step],
+    mut act_of: impl FnMut(&mut Bench, &Step) -> Act,
+) -> Auditor {
     let mut auditor = Auditor::default();
-    let mut mark = [100; 2];
     let mut replay = Bench::new(1);
     for (header, payload) in bench.log.clone().iter().skip(replay.log.len()) {
         auditor.take(header.ts, &replay.apply_bytes(header.kind, payload).events());
     }
     for step in steps {
-        let act = flow::trading_act(bench, step, &mut mark);
+        let act = act_of(bench, step);
         let (envelope, command) = act.parts();
         let events = bench.apply(*envelope, command);
         auditor.take(bench.ts, &events);
@@ -34,11 +37,19 @@ proptest! {
     #![proptest_config(cases(500, 50_000))]
 
     #[test]
+    fn every_step_of_reducers_holds_the_invariants(steps in flow::steps(150)) {
+        let mut bench = Bench::trading(&[(1, 90_000_000), (2, 90_000_000), (3, 90_000_000)]);
+        audited(&mut bench, &steps, flow::reducing_act);
+    }
+
+    #[test]
     fn every_step_holds_the_invariants(
         steps in flow::steps(150), cash in prop::array::uniform5(0i64..80_000), work in 0usize..4,
     ) {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
-        audited(&mut Bench::trading_with_work(&grants, work), &steps);
+        let mut mark = [100; 2];
+        let act = |bench: &mut Bench, step: &Step| flow::trading_act(bench, step, &mut mark);
+        audited(&mut Bench::trading_with_work(&grants, work), &steps, act);
     }
 }
 
@@ -56,7 +67,9 @@ fn fixed_steps(count: usize) -> Vec<Step> {
 fn flows_trade() {
     let grants = [(1, 900_000), (2, 800_000), (3, 700_000), (4, 60_000)];
     let bench = &mut Bench::trading(&grants);
-    let auditor = audited(bench, &fixed_steps(6_000));
+    let mut mark = [100; 2];
+    let act = |bench: &mut Bench, step: &Step| flow::trading_act(bench, step, &mut mark);
+    let auditor = audited(bench, &fixed_steps(6_000), act);
     let (held, trades) = auditor.activity();
     assert!(held >= 2 && trades > 200, "{held} positions after {trades} trades");
     let algos = &auditor.algos;

@@ -81,12 +81,22 @@ pub struct Load {
     /// All before the measured ones has come out when this says so.
     done: Arc<AtomicU64>,
     last_warm_seq: Seq,
+    payload: [u8; COMMAND_BYTES_MAX],
 }
 
 impl Load {
     pub fn new(script: Script<'static>, warm: usize, run: Arc<Run>, done: Arc<AtomicU64>) -> Self {
         let warm = script.setup_len() + warm;
-        Self { script, run, warm, sent: 0, is_open: false, done, last_warm_seq: 0 }
+        Self {
+            script,
+            run,
+            warm,
+            sent: 0,
+            is_open: false,
+            done,
+            last_warm_seq: 0,
+            payload: [0; COMMAND_BYTES_MAX],
+        }
     }
 
     /// How many commands may be sent now.
@@ -106,9 +116,8 @@ impl Load {
 
     fn send(&mut self, taker: &mut Taker<'_>) {
         let (envelope, command) = self.script.command(self.sent);
-        let mut payload = [0; COMMAND_BYTES_MAX];
-        let len = command.encode(&envelope, &mut payload);
-        let seq = taker.take(command.kind(), &payload[..len]);
+        let len = command.encode(&envelope, &mut self.payload);
+        let seq = taker.take(command.kind(), &self.payload[..len]);
         if self.sent == self.warm {
             self.run.first_seq.store(seq, Ordering::Release);
         }
@@ -122,9 +131,8 @@ impl Source for Load {
         let mut room = room.min(COMMANDS_PER_POLL);
         if !self.is_open && room > 0 {
             let open = self.script.open();
-            let mut payload = [0; COMMAND_BYTES_MAX];
-            let len = open.encode(&Default::default(), &mut payload);
-            let seq = taker.take(open.kind(), &payload[..len]);
+            let len = open.encode(&Default::default(), &mut self.payload);
+            let seq = taker.take(open.kind(), &self.payload[..len]);
             self.script.opened(SessionId(seq));
             self.is_open = true;
             room -= 1;

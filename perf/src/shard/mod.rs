@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{Parser, ValueEnum, builder::RangedU64ValueParser};
 use engine::Engine;
 use hdrhistogram::Histogram;
 use node::{
-    CAPACITY, Clock, Control, Dirs, INPUT_SLOTS_DEFAULT, Layout, Mind, OUTPUT_SLOTS_DEFAULT, Parts,
-    Pipeline, Progress, Recovered, Store, genesis, recover,
+    CAPACITY, Clock, Control, Dirs, INPUT_SLOTS_MIN, Layout, Mind, OUTPUT_SLOTS_DEFAULT, Parts,
+    Pipeline, Progress, Recovered, SLOTS_MAX, Store, genesis, recover,
 };
 use replication::Solo;
 
@@ -49,13 +49,19 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(600);
 const SPARES_WHILE_SERVING: usize = 2;
 const SEGMENTS_TIMEOUT: Duration = Duration::from_secs(300);
 
+const RATES: [u64; 3] = [100_000, 500_000, 1_000_000];
+
+fn between(least: u64, most: u64) -> RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(least..=most)
+}
+
 #[derive(Debug, Parser)]
 pub struct Args {
     /// Commands of the run at full speed, and of the longest rated run.
-    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    #[arg(long, default_value_t = 10_000_000, value_parser = between(1_000, 100_000_000))]
     commands: u64,
     /// Commands offered a second; give it several times for several runs.
-    #[arg(long, default_values_t = [100_000, 500_000, 1_000_000], value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_values_t = RATES, value_parser = between(1, 100_000_000))]
     rate: Vec<u64>,
     /// Length of a run at a rate.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -71,9 +77,32 @@ pub struct Args {
     dir: PathBuf,
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..=4_096))]
     segment_mib: u64,
+    /// Stages on one thread, or egress on another one.
+    #[arg(long, value_enum, default_value_t = Threads::Two)]
+    threads: Threads,
+    /// Slots of the input ring, a power of two: commands wait in it while the disk syncs.
+    #[arg(long, default_value_t = 65_536)]
+    input_slots: usize,
     /// One JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Threads {
+    #[value(name = "1")]
+    One,
+    #[value(name = "2")]
+    Two,
+}
+
+impl Threads {
+    fn layout(self) -> Layout {
+        match self {
+            Self::One => Layout::Compact,
+            Self::Two => Layout::Halves,
+        }
+    }
 }
 
 /// Measures, proves and prints.
@@ -85,6 +114,8 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
         flow,
         dir: args.dir.clone(),
         segment_bytes: args.segment_mib * MIB,
+        input_slots: input_slots(args.input_slots)?,
+        layout: args.threads.layout(),
         client_ids: if args.client_ids { ClientIds::Each } else { ClientIds::None },
     };
     let sync = disk::sync_latency(&args.dir)?;
@@ -102,6 +133,8 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
         machine: Machine::this(),
         durability: "solo: own fdatasync before apply",
         segment_mib: args.segment_mib,
+        input_slots: args.input_slots,
+        layout: format!("{:?}", bench.layout).to_lowercase(),
         client_ids: args.client_ids,
         fdatasync_us_p50: sync.us_p50,
         fdatasync_us_p99: sync.us_p99,
@@ -118,7 +151,17 @@ struct Bench {
     flow: &'static Flow,
     dir: PathBuf,
     segment_bytes: u64,
+    input_slots: usize,
+    layout: Layout,
     client_ids: ClientIds,
+}
+
+fn input_slots(asked: usize) -> Result<usize, PerfError> {
+    let range = INPUT_SLOTS_MIN..=SLOTS_MAX;
+    if asked.is_power_of_two() && range.contains(&asked) {
+        return Ok(asked);
+    }
+    Err(PerfError::Shard(format!("input_slots is {asked}; it must be a power of two in {range:?}")))
 }
 
 impl Bench {
@@ -171,12 +214,12 @@ impl Bench {
             journal,
             events,
             outlets: None,
-            input_slots: INPUT_SLOTS_DEFAULT,
+            input_slots: self.input_slots,
             output_slots: OUTPUT_SLOTS_DEFAULT,
             control: Arc::new(Control::default()),
             progress: Arc::new(Progress::default()),
         });
-        let running = pipeline.start(&Layout::Compact, Clock::default())?;
+        let running = pipeline.start(&self.layout, Clock::default())?;
         let figures = figures.recv_timeout(RUN_TIMEOUT);
         running.stop()?;
         figures.map_err(|_| PerfError::Shard("the run did not come to its end".into()))
@@ -193,25 +236,33 @@ impl Bench {
         }
     }
 
-    /// Segments that a run of so many commands needs, of the journal that needs more.
-    fn spares(&self, commands: u64) -> usize {
-        let bytes = commands * EVENTS_BYTES_PER_COMMAND.max(JOURNAL_BYTES_PER_COMMAND);
-        (bytes / self.segment_bytes + 2).min(journal::SPARE_SEGMENTS_MAX as u64) as usize
-    }
-
     /// Leaves segments for the whole run on the disk: making them is not what is measured.
     fn make_segments(&self, dir: &Path, commands: u64) -> Result<(), PerfError> {
-        let wanted = self.spares(commands);
-        let made = recover(&self.store(dir, wanted), IdleMind::default())?;
-        let start = Instant::now();
-        while made.journal.spares_ready().min(made.events.spares_ready()) < wanted {
-            if start.elapsed() > SEGMENTS_TIMEOUT {
-                return Err(PerfError::Shard("the segments were not made in time".into()));
+        let Dirs { journal, events } = Dirs::under(dir);
+        let wanted = [
+            (journal, JOURNAL_BYTES_PER_COMMAND, journal::Sync::Thread),
+            (events, EVENTS_BYTES_PER_COMMAND, journal::Sync::OnSeal),
+        ];
+        for (dir, bytes_per_command, sync) in wanted {
+            let segments = commands * bytes_per_command / self.segment_bytes + 2;
+            let spare_segments = (segments as usize).min(journal::SPARE_SEGMENTS_MAX);
+            let config = journal::Config {
+                dir,
+                shard: SHARD.0,
+                segment_bytes: self.segment_bytes,
+                sync,
+                spare_segments,
+            };
+            let made = journal::open(config).map_err(node::Error::from)?.journal;
+            let start = Instant::now();
+            while made.spares_ready() < spare_segments {
+                if start.elapsed() > SEGMENTS_TIMEOUT {
+                    return Err(PerfError::Shard("segments were not made in time".into()));
+                }
+                std::thread::sleep(Duration::from_millis(20));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            made.close().map_err(node::Error::from)?;
         }
-        made.journal.close().map_err(node::Error::from)?;
-        made.events.close().map_err(node::Error::from)?;
         Ok(())
     }
 }

@@ -15,6 +15,8 @@ pub struct Report {
     pub machine: Machine,
     pub durability: &'static str,
     pub segment_mib: u64,
+    pub input_slots: usize,
+    pub layout: String,
     pub client_ids: bool,
     /// Of 128 KiB each, alone on the same disk, before the runs.
     pub fdatasync_us_p50: u64,
@@ -39,7 +41,7 @@ pub struct RunReport {
     pub us_p99: f64,
     pub us_p999: f64,
     pub us_worst: f64,
-    /// CPU time of the stages' thread, a command.
+    /// CPU time of the thread that writes outputs, a command: with one thread, of all stages.
     pub cpu_ns: f64,
     /// CPU time of the proof's replay, a frame.
     pub replay_cpu_ns: f64,
@@ -75,7 +77,9 @@ impl Report {
             return Ok(());
         }
         writeln!(out, "shard, {}", self.machine)?;
-        writeln!(out, "durability {}, segments {} MiB", self.durability, self.segment_mib)?;
+        let Self { durability, segment_mib, input_slots, layout, .. } = self;
+        writeln!(out, "durability {durability}, layout {layout}")?;
+        writeln!(out, "segments {segment_mib} MiB, input ring {input_slots} slots")?;
         let (p50, p99) = (self.fdatasync_us_p50, self.fdatasync_us_p99);
         writeln!(out, "fdatasync of 128 KiB alone: p50 {p50} us, p99 {p99} us")?;
         let Deeds { events, accepted, trades, unchanged, refused, .. } = self.deeds;
@@ -94,7 +98,8 @@ impl Report {
             let offered = run.offered_per_s.map_or(name.to_owned(), |rate| rate.to_string());
             writeln!(
                 out,
-                "{offered:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>8.0} {:>10.0}",
+                "{offered:>12} {:>12.0} {:>10.1} {:>10.1} {:>10.1} {:>10.1} {:>10.1} \
+                 {:>8.0} {:>10.0}",
                 run.per_s,
                 run.us_p50,
                 run.us_p90,
