@@ -87,6 +87,26 @@ class Trader:
                   'quantity': '1' + '0' * 30}
         self.refused(ccxt.BadRequest, 'an absurd quantity', client.fapiPrivatePostOrder, absurd)
 
+    def conditional(self, bid, below):
+        client, symbol = self.client, self.symbol
+        qty = smallest_order(client, symbol, bid)
+        trigger = {'triggerPrice': below, 'reduceOnly': True}
+        client.create_order(symbol, 'market', 'buy', qty)
+        stop = client.create_order(symbol, 'STOP_MARKET', 'sell', qty, None, trigger)
+        self.check(stop['status'] == 'open', f'a stop waits: {stop}')
+        seen = client.fetch_order(stop['id'], symbol, {'trigger': True})
+        self.check(abs(seen['triggerPrice'] - below) < 1e-9, f'its trigger price: {seen}')
+        waiting = [o['id'] for o in client.fetch_open_orders(symbol, params={'trigger': True})]
+        self.check(stop['id'] in waiting, 'a stop is among those that wait')
+        self.refused(ccxt.OrderImmediatelyFillable, 'a stop whose condition holds',
+                     client.create_order, symbol, 'STOP_MARKET', 'sell', qty, None,
+                     {'triggerPrice': float(client.price_to_precision(symbol, bid * 1.02))})
+        client.cancel_order(stop['id'], symbol, {'trigger': True})
+        self.refused(ccxt.OrderNotFound, 'a second cancel of a stop',
+                     client.cancel_order, stop['id'], symbol, {'trigger': True})
+        client.create_order(symbol, 'market', 'sell', qty, None, {'reduceOnly': True})
+        self.check(self.held() == 0, 'flat after the stop')
+
     def run(self):
         client, symbol = self.client, self.symbol
         self.check(self.held() == 0, 'the account starts flat')
@@ -99,6 +119,7 @@ class Trader:
         self.fill_and_close('buy', at(ask * 1.02))
         self.fill_and_close('sell', at(bid * 0.98))
         self.refusals(at(bid * 0.97))
+        self.conditional(bid, at(bid * 0.96))
 
 
 def main():
