@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    Event, Reject,
+    CommandKind, Event, Reject,
     event::{CountdownSet, Fill, OrderAmended, OrderClosed, Trade},
     order::{CloseReason, OrderStatus, OrderType, Side, TimeInForce},
 };
@@ -61,6 +61,9 @@ pub struct Auditor {
     countdowns: BTreeMap<(u32, u16), u64>,
     /// Whose countdown ended in this frame, before anything else happened to them.
     over: Vec<(u32, u16)>,
+    /// The event at hand is what its owner asked for: a countdown that bounded work has not come
+    /// to yet may still be called off, and then nothing is cancelled.
+    asked: bool,
 }
 
 impl Auditor {
@@ -72,7 +75,10 @@ impl Auditor {
         let outcomes = events.iter().filter(|event| matches!(event, Event::Outcome(_))).count();
         assert_eq!(outcomes, 1, "one outcome a frame");
         assert!(matches!(events.last(), Some(Event::Outcome(_))), "and it is the last event");
-        for event in events {
+        let asked = matches!(events.last(), Some(Event::Outcome(outcome))
+            if outcome.command == CommandKind::Countdown as u16 && outcome.reject.is_none());
+        for (at, event) in events.iter().enumerate() {
+            self.asked = asked && at + 2 == events.len();
             self.hear(event);
         }
         if let Some(Event::Outcome(outcome)) = events.last()
@@ -204,7 +210,7 @@ impl Auditor {
         if set.at != 0 {
             assert!(set.at > self.now, "a countdown ends later: {set:?}");
             self.countdowns.insert(key, set.at);
-        } else if before.is_some_and(|at| at <= self.now) {
+        } else if before.is_some_and(|at| at <= self.now) && !self.asked {
             self.over.push(key);
         }
     }
