@@ -63,8 +63,9 @@ pub async fn kills(data: &Path, options: KillOptions) -> Result<Value, Error> {
     raise_file_limit();
     let layout = Layout::new(data)?;
     let cluster = ClusterFile::read(&layout)?;
-    let traders = traders(&cluster).await?;
-    let symbols = orders::symbols(&traders[0].rest).await?;
+    let admin = Admin::new(&cluster.admin_url, &cluster.admin_token);
+    let traders = traders(&cluster, &admin).await?;
+    let symbols = orders::symbols(&traders[0].rest, &admin).await?;
     let load = Arc::new(Load::new(traders, symbols));
     let running = load.start(options.rate);
     sleep(QUIET).await;
@@ -104,15 +105,14 @@ pub async fn kills(data: &Path, options: KillOptions) -> Result<Value, Error> {
     }))
 }
 
-async fn traders(cluster: &ClusterFile) -> Result<Vec<Trader>, Error> {
-    let admin = Admin::new(&cluster.admin_url, &cluster.admin_token);
+async fn traders(cluster: &ClusterFile, admin: &Admin) -> Result<Vec<Trader>, Error> {
     let run: u32 = rand::rng().random();
     let mut traders = Vec::new();
     for i in 0..TRADERS {
         let name = format!("drill-{run:08x}-{i}");
         let account =
             Account { name, deposit: Some(DEPOSIT.to_owned()), key: None, public_key: None };
-        let answer = send_account(&admin, &account).await?;
+        let answer = send_account(admin, &account).await?;
         let field = |name: &str| {
             answer[name].as_str().map(str::to_owned).ok_or_else(|| Error::Refused {
                 what: "an account for the drill".into(),

@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     Error,
+    admin::Admin,
     rest::{Answer, Rest},
 };
 
@@ -69,14 +70,20 @@ pub struct Load {
 }
 
 /// Reads what the venue lists and prices an order for each symbol.
-pub async fn symbols(rest: &Rest) -> Result<Vec<DrillSymbol>, Error> {
+pub async fn symbols(rest: &Rest, admin: &Admin) -> Result<Vec<DrillSymbol>, Error> {
+    let listed = admin.get("/admin/symbols").await?;
+    let shard_of = |name: &str| {
+        let row = listed.as_array()?.iter().find(|row| row["symbol"] == name)?;
+        u8::try_from(row["shard"].as_u64()?).ok()
+    };
     let info = rest.public("/fapi/v1/exchangeInfo", "").await?.done("exchangeInfo")?;
     let mut symbols = Vec::new();
     for row in info["symbols"].as_array().into_iter().flatten() {
         let Some(name) = row["symbol"].as_str() else { continue };
+        let Some(shard) = shard_of(name) else { continue };
         let query = format!("symbol={name}");
         let mark = rest.public("/fapi/v1/premiumIndex", &query).await?.done("premiumIndex")?;
-        if let Some(symbol) = drill_symbol(name, row, &mark) {
+        if let Some(symbol) = drill_symbol(name, shard, row, &mark) {
             symbols.push(symbol);
         }
     }
@@ -86,7 +93,7 @@ pub async fn symbols(rest: &Rest) -> Result<Vec<DrillSymbol>, Error> {
     Ok(symbols)
 }
 
-fn drill_symbol(name: &str, row: &Value, mark: &Value) -> Option<DrillSymbol> {
+fn drill_symbol(name: &str, shard: u8, row: &Value, mark: &Value) -> Option<DrillSymbol> {
     let filters = row["filters"].as_array()?;
     let filter = |kind: &str, field: &str| {
         filters.iter().find(|f| f["filterType"] == kind)?[field].as_str()?.parse::<f64>().ok()
@@ -99,19 +106,10 @@ fn drill_symbol(name: &str, row: &Value, mark: &Value) -> Option<DrillSymbol> {
     let decimals = |field: &str| row[field].as_u64().map_or(8, |d| d as usize);
     Some(DrillSymbol {
         name: name.to_owned(),
-        shard: shard_of(name),
+        shard,
         price: format!("{price:.*}", decimals("pricePrecision")),
         qty: format!("{qty:.*}", decimals("quantityPrecision")),
     })
-}
-
-/// The local cluster's shard map.
-fn shard_of(symbol: &str) -> u8 {
-    match symbol.get(..3) {
-        Some("BTC") => 1,
-        Some("ETH") => 2,
-        _ => 3,
-    }
 }
 
 impl Load {
