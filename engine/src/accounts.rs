@@ -1,11 +1,16 @@
 //! Accounts on this shard: their cash, and what they hold of each symbol.
 //!
 //! An account comes into being with its first grant, setting or accepted order. What it has on a
-//! symbol is a holding; an account's holdings are linked, because most have one or two.
+//! symbol is a holding, in hedge mode one for each leg; an account's holdings are linked, because
+//! most have one or two.
 
 use alloc::{vec, vec::Vec};
 
-use protocol::{AccountId, Cash, Lots, Micros, Rate, limits::ACCOUNTS_MAX, order::Side};
+use protocol::{
+    AccountId, Cash, Lots, Micros, Rate,
+    limits::ACCOUNTS_MAX,
+    order::{PositionSide, Side},
+};
 use rules::{Exposure, margin::Totals};
 
 use crate::{book::Slot, hash::Digest, symbols::Quote, triggers::AlgoAt};
@@ -35,12 +40,14 @@ pub(crate) struct Account {
     first: HoldingAt,
 }
 
-/// What an account has on one symbol.
+/// What an account has on one symbol, or on one leg of it. What is chosen for a symbol (leverage,
+/// margin mode, fees) is the same on all its legs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Holding {
     /// The account's and the symbol's places in this shard.
     pub account: u32,
     pub symbol: u16,
+    pub side: PositionSide,
     /// 0: the account has not chosen one.
     pub leverage: u8,
     /// Rates of its own.
@@ -174,21 +181,27 @@ impl Accounts {
         &mut self.holdings[at.index()]
     }
 
-    /// What the account has on a symbol, if it ever had anything there.
-    pub fn find_holding(&self, id: AccountId, symbol: u16) -> Option<HoldingAt> {
+    /// What the account has on a leg of a symbol, if it ever had anything there.
+    pub fn find_holding(
+        &self,
+        id: AccountId,
+        symbol: u16,
+        side: PositionSide,
+    ) -> Option<HoldingAt> {
         let at = self.find(id)?;
-        self.holdings_of(at).find(|(_, holding)| holding.symbol == symbol).map(|(at, _)| at)
+        let same = |holding: &Holding| holding.symbol == symbol && holding.side == side;
+        self.holdings_of(at).find(|(_, holding)| same(holding)).map(|(at, _)| at)
     }
 
     /// As [`Self::find_holding`]; account and holding come into being if they must.
-    pub fn open_holding(&mut self, id: AccountId, symbol: u16) -> HoldingAt {
-        if let Some(at) = self.find_holding(id, symbol) {
+    pub fn open_holding(&mut self, id: AccountId, symbol: u16, side: PositionSide) -> HoldingAt {
+        if let Some(at) = self.find_holding(id, symbol, side) {
             return at;
         }
         let account = self.open(id);
         let at = HoldingAt(self.holdings.len() as u32);
         let next = core::mem::replace(&mut self.list[account as usize].first, at);
-        self.holdings.push(Holding { account, symbol, next, ..Holding::default() });
+        self.holdings.push(Holding { account, symbol, side, next, ..Holding::default() });
         at
     }
 
@@ -215,7 +228,7 @@ impl Accounts {
         self.index.iter().filter_map(|place| place.checked_sub(1))
     }
 
-    /// Accounts by id, the holdings of each by symbol; orders are hashed with their books.
+    /// Accounts by id, the holdings of each by symbol and leg; orders are hashed with their books.
     pub fn digest(&self, into: &mut Digest) {
         into.add_len(self.list.len());
         for place in self.places() {
@@ -223,7 +236,7 @@ impl Accounts {
             into.add(account.id.0).add(account.cash).add(account.earmark);
             into.add(account.earmark_until);
             let mut holdings: Vec<&Holding> = self.holdings_of(place).map(|pair| pair.1).collect();
-            holdings.sort_by_key(|holding| holding.symbol);
+            holdings.sort_by_key(|holding| (holding.symbol, holding.side as u8));
             into.add_len(holdings.len());
             for holding in holdings {
                 digest_holding(holding, into);
@@ -233,13 +246,13 @@ impl Accounts {
 }
 
 fn digest_holding(holding: &Holding, into: &mut Digest) {
-    let Exposure { position, reserved } = holding.exposure;
-    into.add(holding.symbol).add(holding.leverage);
+    let Exposure { position, reserved, mode, wallet } = holding.exposure;
+    into.add(holding.symbol).add(holding.side as u8).add(holding.leverage);
     match holding.fees {
         None => into.add(0u8),
         Some(fees) => into.add(1u8).add(fees.maker).add(fees.taker),
     };
-    into.add(position.qty).add(position.entry);
+    into.add(position.qty).add(position.entry).add(mode as u8).add(wallet);
     into.add(reserved.buy).add(reserved.sell).add(reserved.loss).add(reserved.fee);
     let orders = &holding.orders;
     into.add(orders.count).add(orders.lots[0]).add(orders.lots[1]);

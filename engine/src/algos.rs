@@ -5,7 +5,7 @@ use protocol::{
     command::{CancelAlgo, Place, PlaceAlgo},
     event::{AlgoAccepted, AlgoChanged},
     limits::{ALGOS_MAX, CALLBACK_MAX, CALLBACK_MIN, CALLBACK_STEP},
-    order::{AlgoStatus, AlgoType, OrderType, PriceMatch},
+    order::{AlgoStatus, AlgoType, OrderType, PositionSide, PriceMatch},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ impl Desk<'_> {
     /// Takes a conditional order in. It holds back no margin: that is asked for when it fires.
     pub fn place_algo<S: Sink>(&mut self, terms: &PlaceAlgo, out: &mut Output<'_, S>) -> Verdict {
         self.check_algo(terms)?;
-        let holding = self.accounts.open_holding(terms.account, self.at);
+        let holding = self.accounts.open_holding(terms.account, self.at, terms.position_side);
         let client = self.algo_clients.key(terms.account, &terms.client_id);
         let prices = Prices::of(self.symbol, self.quote().mark);
         let triggers = self.symbol.triggers.get_or_insert_default();
@@ -78,7 +78,9 @@ impl Desk<'_> {
         which: impl Fn(u64, &PlaceAlgo) -> bool,
         out: &mut Output<'_, S>,
     ) {
-        let Some(holding) = self.accounts.find_holding(account, self.at) else { return };
+        let Some(holding) = self.accounts.find_holding(account, self.at, PositionSide::Both) else {
+            return;
+        };
         let mut next = self.accounts.holding(holding).algos.first;
         while let Some(at) = next {
             let triggers = self.triggers();
@@ -205,7 +207,7 @@ impl Desk<'_> {
         require(self.accounts.waiting < ALGOS_SHARD_MAX, Reject::ShardFull)?;
         let client = self.algo_clients.key(terms.account, &terms.client_id);
         require(self.algo_clients.find(client).is_none(), Reject::ClientIdDuplicate)?;
-        let holding = self.accounts.find_holding(terms.account, self.at);
+        let holding = self.accounts.find_holding(terms.account, self.at, terms.position_side);
         let Some(holding) = holding.map(|at| self.accounts.holding(at)) else { return Ok(()) };
         let closes = terms.close_position && holding.algos.closing > 0;
         require(!closes || !self.closes_alike(holding, terms), Reject::ClosePositionDuplicate)

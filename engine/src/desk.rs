@@ -136,7 +136,8 @@ impl Desk<'_> {
             out.emit(&ReservedEvent {
                 account: self.accounts.account(holding.account).id,
                 symbol,
-                _pad: [0; 2],
+                position_side: holding.side,
+                _pad: 0,
                 buy: cash(sums.buy),
                 sell: cash(sums.sell),
                 loss: cash(sums.loss),

@@ -103,7 +103,7 @@ impl Desk<'_> {
         let over = terms.good_till != 0 && terms.good_till <= self.now;
         let mut qty = terms.qty;
         if terms.close_position || terms.reduce_only {
-            let holding = self.accounts.find_holding(terms.account, self.at);
+            let holding = self.accounts.find_holding(terms.account, self.at, terms.position_side);
             let closable = holding.map_or(0, |at| {
                 self.accounts.holding(at).exposure.position.closable(terms.side.sign())
             });

@@ -6,10 +6,10 @@ use protocol::{
     AccountId, Lots, OrderId, Rate, Ticks,
     event::{Fill, Trade},
     limits::FILLS_MAX,
-    order::{CloseReason, OrderStatus, PositionSide, SelfTradePrevention, Side},
+    order::{CloseReason, OrderStatus, SelfTradePrevention, Side},
 };
 use rules::{
-    fees,
+    Exposure, fees,
     money::{cash, value},
 };
 
@@ -238,12 +238,14 @@ impl Desk<'_> {
         price: Ticks,
         rate: Rate,
     ) -> Fill {
-        let mult = self.quote().mult;
+        let quote = &self.quotes[usize::from(self.at)];
+        let mult = quote.mult;
         let holding = self.accounts.holding_mut(terms.holding);
-        let position = &mut holding.exposure.position;
-        let before = position.qty;
-        let pnl = position.trade(side.sign() * lots, price, mult);
-        let position = *position;
+        let leverage = holding.leverage(quote);
+        let before = holding.exposure.position.qty;
+        let pnl = holding.exposure.trade(side.sign() * lots, price, mult, leverage);
+        let Exposure { position, wallet, .. } = holding.exposure;
+        let position_side = holding.side;
         self.symbol.open_interest += position.qty.max(0) - before.max(0);
         let closing = holding.algos.closing > 0;
         let fee = fees::fee(value(price, lots, mult), rate);
@@ -259,7 +261,7 @@ impl Desk<'_> {
             order: OrderId::NONE,
             account: account.id,
             status: OrderStatus::New,
-            position_side: PositionSide::Both,
+            position_side,
             reduce_only: terms.reduce_only,
             _pad: 0,
             cum_qty: 0,
@@ -269,6 +271,7 @@ impl Desk<'_> {
             position: position.qty,
             entry: cash(position.entry),
             cash: account.cash,
+            isolated_wallet: wallet,
         }
     }
 }

@@ -5,7 +5,7 @@ use protocol::{
     command::{Cancel, Place},
     event::OrderAccepted,
     limits::{OPEN_ORDERS_MAX, ORDERS_MAX},
-    order::{CloseReason, OrderStatus, OrderType, Side, TimeInForce},
+    order::{CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
 };
 use rules::{OrderTerms, Reservation, instrument};
 
@@ -67,7 +67,7 @@ impl Desk<'_> {
             remaining: plan.qty,
             cum_qty: 0,
             terms: Terms {
-                holding: self.accounts.open_holding(order.account, self.at),
+                holding: self.accounts.open_holding(order.account, self.at, order.position_side),
                 client: plan.client,
                 reserve: plan.reserve,
                 good_till: order.good_till,
@@ -123,7 +123,7 @@ impl Desk<'_> {
             }
         };
         let blank = Holding::default();
-        let holding = self.accounts.find_holding(order.account, self.at);
+        let holding = self.accounts.find_holding(order.account, self.at, order.position_side);
         let holding = holding.map_or(&blank, |at| self.accounts.holding(at));
         let qty = self.check_size(order, price, holding)?;
         let rests = rests(order.order_type, order.time_in_force);
@@ -211,7 +211,7 @@ impl Desk<'_> {
 
     /// As [`Self::cancel_all`], whatever the symbol's state is.
     pub fn close_all<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) {
-        if let Some(at) = self.accounts.find_holding(account, self.at) {
+        if let Some(at) = self.accounts.find_holding(account, self.at, PositionSide::Both) {
             while let Some(slot) = self.accounts.holding(at).orders.first {
                 self.close(slot, OrderStatus::Canceled, CloseReason::Canceled, out);
             }

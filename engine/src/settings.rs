@@ -4,7 +4,7 @@ use protocol::{
     AccountId, Micros, OrderId, Reject,
     command::{Countdown, SetFees, SetLeverage},
     event::{CountdownSet, FeesChanged, SettingsChanged},
-    order::{AlgoStatus, MarginMode},
+    order::{AlgoStatus, PositionSide},
 };
 
 use crate::{
@@ -28,7 +28,7 @@ impl Desk<'_> {
         let brackets = quote.brackets.ok_or(Reject::SymbolNotTrading)?;
         let sensible = (1..=brackets.leverage_max()).contains(&set.leverage);
         require(sensible, Reject::LeverageInvalid)?;
-        let found = self.accounts.find_holding(set.account, self.at);
+        let found = self.accounts.find_holding(set.account, self.at, PositionSide::Both);
         if let Some(holding) = found.map(|at| self.accounts.holding(at)) {
             let worst = holding.exposure.worst_value(quote.mark, quote.mult);
             let value_max = i128::from(brackets.value_max(set.leverage));
@@ -41,13 +41,13 @@ impl Desk<'_> {
                 self.check_available(set.account, needed, refused, last_try)?;
             }
         }
-        let at = self.accounts.open_holding(set.account, self.at);
+        let at = self.accounts.open_holding(set.account, self.at, PositionSide::Both);
         self.accounts.holding_mut(at).leverage = set.leverage;
         out.emit(&SettingsChanged {
             account: set.account,
             symbol: set.symbol,
             leverage: set.leverage,
-            margin_mode: MarginMode::Cross,
+            margin_mode: self.accounts.holding(at).exposure.mode,
         });
         Ok(OrderId::NONE)
     }
@@ -55,7 +55,7 @@ impl Desk<'_> {
     pub fn set_fees<S: Sink>(&mut self, set: &SetFees, out: &mut Output<'_, S>) -> Verdict {
         let Fees { maker, taker } = Fees { maker: set.maker, taker: set.taker };
         require(rules::fees::are_valid(maker, taker), Reject::AmountInvalid)?;
-        let at = self.accounts.open_holding(set.account, self.at);
+        let at = self.accounts.open_holding(set.account, self.at, PositionSide::Both);
         self.accounts.holding_mut(at).fees = Some(Fees { maker, taker });
         let (account, symbol) = (set.account, set.symbol);
         out.emit(&FeesChanged { account, symbol, _pad: [0; 2], maker, taker });
@@ -66,13 +66,14 @@ impl Desk<'_> {
     pub fn set_countdown<S: Sink>(&mut self, set: &Countdown, out: &mut Output<'_, S>) -> Verdict {
         let (account, symbol) = (set.account, set.symbol);
         if set.after == 0 {
-            if let Some(holding) = self.accounts.find_holding(account, self.at) {
+            if let Some(holding) = self.accounts.find_holding(account, self.at, PositionSide::Both)
+            {
                 self.countdowns.clear(holding);
             }
             self.tell_countdown(account, 0, out);
             return Ok(OrderId::NONE);
         }
-        let holding = self.accounts.open_holding(account, self.at);
+        let holding = self.accounts.open_holding(account, self.at, PositionSide::Both);
         let at = self.now.saturating_add(set.after);
         self.countdowns.set(Deadline { at, account, symbol, holding });
         self.tell_countdown(account, at, out);

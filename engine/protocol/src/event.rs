@@ -203,8 +203,10 @@ Fill {
     /// The position and its entry value, signed.
     position: Lots,
     entry: Cash,
-    /// The account's cash on this shard.
+    /// The account's cash on this shard, its isolated wallets included.
     cash: Cash,
+    /// What of it is set aside for this position; 0 when it is cross.
+    isolated_wallet: Cash,
 });
 layout!(Trade {
     trade: TradeId,
@@ -253,11 +255,12 @@ layout!(Level {
     update: u64,
 });
 layout!(
-/// The sums B, S, L and F of an account's open orders on a symbol.
+/// The sums B, S, L and F of an account's open orders on a leg of a symbol.
 Reserved {
     account: AccountId,
     symbol: SymbolId,
-    _pad: [u8; 2],
+    position_side: PositionSide,
+    _pad: u8,
     buy: Cash,
     sell: Cash,
     loss: Cash,

@@ -51,8 +51,21 @@ word!(TimeInForce {
 });
 word!(/// Which side of a match between one owner's orders expires; the taker's mode decides.
 SelfTradePrevention { ExpireTaker = 0, ExpireMaker = 1, ExpireBoth = 2 });
-word!(PositionSide { Both = 0, Long = 1, Short = 2 });
-word!(MarginMode { Cross = 0, Isolated = 1 });
+word!(/// The leg of a position: both ways in one, or, in hedge mode, the long and the short one.
+#[derive(Default)]
+PositionSide {
+    #[default]
+    Both = 0,
+    Long = 1,
+    Short = 2,
+});
+word!(/// What backs a position: all of the account, or a wallet of its own.
+#[derive(Default)]
+MarginMode {
+    #[default]
+    Cross = 0,
+    Isolated = 1,
+});
 word!(/// A limit taken from the book instead of from the client.
 PriceMatch {
     None = 0, Opponent = 1, Opponent5 = 2, Opponent10 = 3, Opponent20 = 4,

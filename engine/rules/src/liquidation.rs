@@ -8,12 +8,13 @@ use crate::{
     money::{div_ceil, div_floor},
 };
 
-/// What stands behind a cross position besides itself.
+/// What stands behind a position besides itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backing {
-    /// Cash of the account, over all shards when it is for display.
+    /// Of an isolated position its wallet. Of a cross one the account's cash less all isolated
+    /// wallets, over all shards when it is for display.
     pub cash: i128,
-    /// Unrealised profit of its other cross positions.
+    /// Unrealised profit of its other cross positions; none is behind an isolated one.
     pub other_pnl: i128,
     /// Their maintenance margin.
     pub other_maintenance: i128,
@@ -62,7 +63,78 @@ pub fn liquidation_price(
     })
 }
 
-/// What an account is worth and must keep, over its cross positions.
+/// The one price of two cross legs, as of [`liquidation_price`]; of a symbol with one leg it is
+/// that leg's.
+///
+/// Solves `cash + other_pnl + (l - s)*p*mult - E_l - E_s = other_mm + (l*m_l + s*m_s)*p*mult -
+/// cum_l - cum_s` for each pair of brackets. What is left after maintenance is concave in the
+/// price, so it may vanish on both sides of the mark: the nearer price is the one shown. It is
+/// rounded up where the account comes due below it, else down.
+pub fn legs_liquidation_price(
+    long: &Position,
+    short: &Position,
+    mark: Ticks,
+    backing: &Backing,
+    brackets: &BracketTable,
+    mult: i64,
+) -> Option<Ticks> {
+    if short.qty == 0 {
+        return liquidation_price(long, backing, brackets, mult);
+    }
+    if long.qty == 0 {
+        return liquidation_price(short, backing, brackets, mult);
+    }
+    let rows = 0..brackets.rows().len();
+    let pairs =
+        rows.clone().flat_map(|of_long| rows.clone().map(move |of_short| (of_long, of_short)));
+    let roots = pairs.filter_map(|pair| legs_root(long, short, backing, brackets, mult, pair));
+    roots.min_by_key(|price| (price - mark).abs())
+}
+
+/// The root that lies in this pair of brackets, rounded to the tick.
+fn legs_root(
+    long: &Position,
+    short: &Position,
+    backing: &Backing,
+    brackets: &BracketTable,
+    mult: i64,
+    (of_long, of_short): (usize, usize),
+) -> Option<Ticks> {
+    let one = i128::from(RATE_ONE);
+    let [(rate_long, cum_long), (rate_short, cum_short)] =
+        [of_long, of_short].map(|bracket| brackets.terms(bracket));
+    let (longs, shorts) = (i128::from(long.qty), -i128::from(short.qty));
+    let free =
+        backing.cash + backing.other_pnl - backing.other_maintenance - long.entry - short.entry;
+    // price * mult at the root = numerator / denominator
+    let numerator = free.checked_mul(one)? + cum_long + cum_short;
+    let denominator = shorts * (one + rate_short) - longs * (one - rate_long);
+    let due_below = denominator < 0;
+    let (numerator, denominator) =
+        if due_below { (-numerator, -denominator) } else { (numerator, denominator) };
+    if numerator <= 0 || denominator == 0 {
+        return None;
+    }
+    let within = |lots: i128, bracket: usize| {
+        let row = &brackets.rows()[bracket];
+        let value = lots.checked_mul(numerator)?;
+        let above_floor = bracket == 0 || value > denominator.checked_mul(row.floor.into())?;
+        let last = bracket + 1 == brackets.rows().len();
+        let within_cap = last || value <= denominator.checked_mul(row.cap.into())?;
+        Some(above_floor && within_cap)
+    };
+    if !within(longs, of_long)? || !within(shorts, of_short)? {
+        return None;
+    }
+    let divisor = denominator.checked_mul(mult.into())?;
+    let price = match due_below {
+        true => div_ceil(numerator, divisor),
+        false => div_floor(numerator, divisor),
+    };
+    Ticks::try_from(price).ok().filter(|ticks| *ticks > 0)
+}
+
+/// What an account is worth and must keep over its cross positions, or an isolated position alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Solvency {
     pub equity: i128,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     BracketTable, Position,
-    liquidation::{Backing, Solvency, bankruptcy_price, liquidation_price},
+    liquidation::{Backing, Solvency, bankruptcy_price, legs_liquidation_price, liquidation_price},
     money::value,
     rules_test::three_brackets,
 };
@@ -18,6 +18,71 @@ fn is_due(position: &Position, backing: &Backing, table: &BracketTable, mark: i6
     let equity = backing.cash + backing.other_pnl + position.pnl(mark, MULT);
     let maintenance = table.maintenance(position.value(mark, MULT).abs());
     equity <= maintenance + backing.other_maintenance
+}
+
+/// What is left of two legs after maintenance, exactly, in units of `1 / RATE_ONE`.
+fn left_of_legs(long: &Position, short: &Position, backing: &Backing, mark: i64) -> i128 {
+    let table = BracketTable::new(&three_brackets()).unwrap();
+    let pnl = long.pnl(mark, MULT) + short.pnl(mark, MULT);
+    let equity = backing.cash + backing.other_pnl + pnl - backing.other_maintenance;
+    let rows = table.rows();
+    let maintenance = |leg: &Position| -> i128 {
+        let value = leg.value(mark, MULT).abs();
+        let part = |(i, row): (usize, &protocol::instrument::Bracket)| {
+            let cap = if i + 1 == rows.len() { i128::MAX } else { i128::from(row.cap) };
+            (value.min(cap) - i128::from(row.floor)).max(0) * i128::from(row.maintenance)
+        };
+        rows.iter().enumerate().map(part).sum()
+    };
+    equity * i128::from(protocol::RATE_ONE) - maintenance(long) - maintenance(short)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    /// Of two legs the shown price is the one that the mark meets first on its way out.
+    #[test]
+    fn legs_share_the_price_that_divides_safe_from_due(
+        long in 1i64..=100, short in 1i64..=100, entries in prop::array::uniform2(100i64..2_000),
+        mark in 50i64..2_500, spare in 1i128..900_000, other_pnl in -100_000i128..100_000,
+        other_maintenance in 0i128..9_000,
+    ) {
+        let table = BracketTable::new(&three_brackets()).unwrap();
+        let leg = |qty: i64, entry| Position { qty, entry: value(entry, qty, MULT) };
+        let (long, short) = (leg(long, entries[0]), leg(-short, entries[1]));
+        let kept = [&long, &short].map(|leg| {
+            table.maintenance(leg.value(mark, MULT).abs()) - leg.pnl(mark, MULT)
+        });
+        let cash = spare + kept[0] + kept[1] + other_maintenance - other_pnl;
+        let backing = Backing { cash, other_pnl, other_maintenance };
+        let left = |mark: i64| left_of_legs(&long, &short, &backing, mark);
+        prop_assert!(left(mark) > 0);
+        match legs_liquidation_price(&long, &short, mark, &backing, &table, MULT) {
+            Some(price) if price < mark => {
+                prop_assert!(left(price + 1) > 0);
+                prop_assert!(price == 1 || left(price - 1) <= 0);
+            }
+            Some(price) if price > mark => {
+                prop_assert!(left(price - 1) > 0 && left(price + 1) <= 0);
+            }
+            Some(price) => prop_assert!(left(price - 1) <= 0 || left(price + 1) <= 0),
+            None => prop_assert!(left(1) > 0 && left(1 << 40) > 0),
+        }
+    }
+
+    #[test]
+    fn a_leg_alone_has_the_price_of_a_position(
+        qty in prop_oneof![-100i64..=-1, 1i64..=100], entry in 100i64..2_000, cash in 0i128..900_000,
+    ) {
+        let table = BracketTable::new(&three_brackets()).unwrap();
+        let position = Position { qty, entry: value(entry, qty, MULT) };
+        let backing = Backing { cash, ..Backing::default() };
+        let (long, short) = if qty > 0 { (position, Position::FLAT) } else { (Position::FLAT, position) };
+        prop_assert_eq!(
+            legs_liquidation_price(&long, &short, 100, &backing, &table, MULT),
+            liquidation_price(&position, &backing, &table, MULT)
+        );
+    }
 }
 
 proptest! {

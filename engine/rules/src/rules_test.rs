@@ -9,7 +9,7 @@ use protocol::{
     SymbolId,
     instrument::{Bracket, Brackets},
     limits::BRACKETS_MAX,
-    order::Side,
+    order::{MarginMode, Side},
 };
 
 use crate::{
@@ -174,6 +174,7 @@ proptest! {
         let mut exposure = Exposure {
             position: Position { qty, entry: value(MARK, qty, mult) },
             reserved: Reserved::default().plus(&terms.reserve(side, lots, mult)),
+            ..Exposure::default()
         };
         let mut before = Totals::of_cash(0);
         before.add(&exposure, MARK, mult, leverage);
@@ -185,13 +186,75 @@ proptest! {
         prop_assert!(after.available() >= before.available());
     }
 
+    /// An isolated wallet is empty without a position, gives back its part of what closes, and
+    /// with what it holds no fill at an unchanged mark takes more than was held back for it.
+    #[test]
+    fn an_isolated_wallet_follows_its_position(
+        trades in prop::collection::vec((-20i64..=20, 90i64..=110), 1..30), leverage in 1u8..=50,
+    ) {
+        const MARK: i64 = 100;
+        let mult = 1_000;
+        let mut exposure = Exposure { mode: MarginMode::Isolated, ..Exposure::default() };
+        let mut twin = Position::FLAT;
+        for (qty, price) in trades.iter().filter(|trade| trade.0 != 0) {
+            let side = if *qty > 0 { Side::Buy } else { Side::Sell };
+            let before = exposure;
+            let terms = OrderTerms::new(side, *price, MARK, 0, 50_000);
+            let held_back = terms.reserve(side, qty.abs(), mult);
+            let opens = before.position.closable(qty.signum()) < qty.abs();
+            exposure.reserved = Reserved::default().plus(&held_back);
+            let mut totals = Totals::of_cash(0);
+            totals.add(&exposure, MARK, mult, leverage);
+            exposure.reserved = Reserved::default();
+            let pnl = exposure.trade(*qty, *price, mult, leverage);
+            prop_assert_eq!(pnl, twin.trade(*qty, *price, mult));
+            prop_assert_eq!(exposure.position, twin);
+            prop_assert!(exposure.wallet >= 0);
+            prop_assert_eq!(exposure.wallet == 0, twin.qty == 0);
+            let grew = twin.qty.signum() == before.position.qty.signum() && opens;
+            prop_assert!(!grew || exposure.wallet > before.wallet);
+            // what closes at a loss is its owner's risk, what opens is not
+            if before.position.qty == 0 || grew {
+                let mut after = Totals::of_cash(pnl - fees::fee(value(*price, qty.abs(), mult), 50_000));
+                after.add(&exposure, MARK, mult, leverage);
+                prop_assert!(after.available() >= totals.available());
+            }
+            let least = exposure.position_margin(MARK, mult, leverage);
+            let out = exposure.removable(MARK, mult, leverage);
+            prop_assert!((0..=i128::from(exposure.wallet)).contains(&out));
+            prop_assert!(out == 0 || exposure.isolated_equity(MARK, mult) - out >= least);
+        }
+    }
+
+    /// A symbol that is isolated holds back its orders alone, and less than if it were cross.
+    #[test]
+    fn isolated_orders_hold_back_what_they_can_open(
+        qty in -20i64..=20, buy in 0i128..9_000, sell in 0i128..9_000, leverage in 1u8..=125,
+    ) {
+        let position = Position { qty, entry: value(100, qty, 3) };
+        let reserved = Reserved { buy, sell, loss: 5, fee: 7 };
+        let cross = Exposure { position, reserved, ..Exposure::default() };
+        let isolated = Exposure { mode: MarginMode::Isolated, wallet: 50, ..cross };
+        let value = i128::from(qty) * 300;
+        let opens = match qty {
+            0.. => buy.max((sell - value).max(0)),
+            _ => sell.max((buy + value).max(0)),
+        };
+        let held_back = div_ceil(opens, leverage.into()) + 12;
+        prop_assert_eq!(isolated.initial_margin(100, 3, leverage), held_back);
+        prop_assert_eq!(isolated.order_margin(100, 3, leverage), held_back);
+        prop_assert!(held_back <= cross.initial_margin(100, 3, leverage));
+        prop_assert_eq!(isolated.cross_equity(110, 3), -50);
+        prop_assert_eq!(isolated.isolated_equity(110, 3), 50 + position.pnl(110, 3));
+    }
+
     #[test]
     fn the_parts_of_initial_margin_are_the_whole(
         qty in -20i64..=20, buy in 0i128..9_000, sell in 0i128..9_000, leverage in 1u8..=125,
     ) {
         let position = Position { qty, entry: value(100, qty, 3) };
         let reserved = Reserved { buy, sell, loss: 5, fee: 7 };
-        let exposure = Exposure { position, reserved };
+        let exposure = Exposure { position, reserved, ..Exposure::default() };
         let parts = [exposure.position_margin(100, 3, leverage), exposure.order_margin(100, 3, leverage)];
         prop_assert!(parts.iter().all(|part| *part >= 0));
         prop_assert_eq!(parts[0] + parts[1], exposure.initial_margin(100, 3, leverage));

@@ -342,6 +342,7 @@ impl Shard {
             position: holding.qty as i64,
             entry: holding.entry as i64,
             cash: account.cash as i64,
+            isolated_wallet: 0,
         }
     }
 
@@ -577,7 +578,8 @@ impl Shard {
                 self.events.push(Event::Reserved(Reserved {
                     account: AccountId(account),
                     symbol: SymbolId(symbol),
-                    _pad: [0; 2],
+                    position_side: PositionSide::Both,
+                    _pad: 0,
                     buy,
                     sell,
                     loss,

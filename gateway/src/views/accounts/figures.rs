@@ -169,7 +169,7 @@ fn symbol_figures(account: &Account, instrument: &Instrument, mark: Ticks) -> Sy
         loss: i128::from(sums.loss),
         fee: i128::from(sums.fee),
     };
-    let exposure = Exposure { position: position_of(&slot), reserved };
+    let exposure = Exposure { position: position_of(&slot), reserved, ..Exposure::default() };
     let (position, mult) = (exposure.position, spec.mult);
     let first = (spec.symbol, protocol::OrderId(0));
     let last = (spec.symbol, protocol::OrderId(u64::MAX));

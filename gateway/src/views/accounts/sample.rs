@@ -330,6 +330,7 @@ impl Toy {
             position: position.qty,
             entry: position.entry as Cash,
             cash: *cash,
+            isolated_wallet: 0,
         }
     }
 
@@ -408,7 +409,16 @@ impl Toy {
         };
         let (buy, sell) = (sum(Side::Buy), sum(Side::Sell));
         let fee = rules::fees::fee(i128::from(buy + sell), 50_000) as Cash;
-        let reserved = event::Reserved { account, symbol, _pad: [0; 2], buy, sell, loss: 0, fee };
+        let reserved = event::Reserved {
+            account,
+            symbol,
+            position_side: PositionSide::Both,
+            _pad: 0,
+            buy,
+            sell,
+            loss: 0,
+            fee,
+        };
         self.say(shard_of(symbol), Event::Reserved(reserved));
     }
 
