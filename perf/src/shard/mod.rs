@@ -14,8 +14,8 @@ use clap::{Parser, ValueEnum, builder::RangedU64ValueParser};
 use engine::Engine;
 use hdrhistogram::Histogram;
 use node::{
-    CAPACITY, Clock, Control, Dirs, INPUT_SLOTS_MIN, Layout, Mind, OUTPUT_SLOTS_DEFAULT, Parts,
-    Pipeline, Progress, Recovered, SLOTS_MAX, Store, genesis, recover,
+    CAPACITY, Clock, Control, Dirs, INPUT_SLOTS_DEFAULT, INPUT_SLOTS_MIN, Layout, Mind,
+    OUTPUT_SLOTS_DEFAULT, Parts, Pipeline, Progress, Recovered, SLOTS_MAX, Store, genesis, recover,
 };
 use replication::Solo;
 
@@ -35,7 +35,7 @@ mod script;
 use idle_mind::IdleMind;
 use load::{Figures, LATENCY_MAX_NS, Load, Offer, Run, Watch};
 use proof::Deeds;
-use report::{Report, RunReport};
+use report::{Repeated, Report, RunReport};
 use script::{ClientIds, SHARD, SHARDS, Script};
 
 const CLUSTER: u64 = 1;
@@ -66,9 +66,12 @@ pub struct Args {
     /// Length of a run at a rate.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Only the run at full speed.
+    /// Only the runs at full speed.
     #[arg(long)]
     no_rates: bool,
+    /// Runs at full speed, each followed by one without an engine; the medians count.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
     /// Each order carries a client's order id.
     #[arg(long)]
     client_ids: bool,
@@ -80,8 +83,9 @@ pub struct Args {
     /// Stages on one thread, or egress on another one.
     #[arg(long, value_enum, default_value_t = Threads::Two)]
     threads: Threads,
-    /// Slots of the input ring, a power of two: commands wait in it while the disk syncs.
-    #[arg(long, default_value_t = 65_536)]
+    /// Slots of the input ring, a power of two: commands wait in it while the disk syncs. A ring
+    /// that outgrows the caches costs more than it hides.
+    #[arg(long, default_value_t = INPUT_SLOTS_DEFAULT)]
     input_slots: usize,
     /// One JSON object instead of a table.
     #[arg(long)]
@@ -120,9 +124,14 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
     };
     let sync = disk::sync_latency(&args.dir)?;
     let engine = || Engine::new(CAPACITY);
-    let (full, deeds) = bench.measure(Offer::Unlimited, args.commands, engine)?;
-    deeds.check()?;
-    let (baseline, _) = bench.measure(Offer::Unlimited, args.commands, IdleMind::default)?;
+    let (mut full, mut baseline, mut deeds) = (Vec::new(), Vec::new(), Deeds::default());
+    for _ in 0..args.runs {
+        let (run, done) = bench.measure(Offer::Unlimited, args.commands, engine)?;
+        done.check()?;
+        full.push(run);
+        deeds = done;
+        baseline.push(bench.measure(Offer::Unlimited, args.commands, IdleMind::default)?.0);
+    }
     let mut rated = Vec::new();
     for rate in rates {
         let (run, deeds) = bench.measure(Offer::Rate(*rate), of_rate(*rate), engine)?;
@@ -139,8 +148,8 @@ pub fn run(args: &Args) -> Result<(), PerfError> {
         fdatasync_us_p50: sync.us_p50,
         fdatasync_us_p99: sync.us_p99,
         deeds,
-        full,
-        baseline,
+        full: Repeated::new(full),
+        baseline: Repeated::new(baseline),
         rated,
     };
     report.print(args.json)

@@ -21,12 +21,12 @@ pub struct Report {
     /// Of 128 KiB each, alone on the same disk, before the runs.
     pub fdatasync_us_p50: u64,
     pub fdatasync_us_p99: u64,
-    /// Of the run at full speed.
+    /// Of the last run at full speed.
     pub deeds: Deeds,
     /// As fast as commands are taken; its latencies are those of a full ring.
-    pub full: RunReport,
+    pub full: Repeated,
     /// The same with a mind that decides nothing.
-    pub baseline: RunReport,
+    pub baseline: Repeated,
     pub rated: Vec<RunReport>,
 }
 
@@ -45,6 +45,27 @@ pub struct RunReport {
     pub cpu_ns: f64,
     /// CPU time of the proof's replay, a frame.
     pub replay_cpu_ns: f64,
+}
+
+/// Runs of one kind, as one.
+#[derive(Debug, Serialize)]
+pub struct Repeated {
+    /// What each run did a second, the slowest first.
+    pub runs_per_s: Vec<f64>,
+    /// The run in the middle; of an even number the slower one.
+    #[serde(flatten)]
+    pub median: RunReport,
+}
+
+impl Repeated {
+    /// # Panics
+    /// When there is no run.
+    pub fn new(mut runs: Vec<RunReport>) -> Self {
+        runs.sort_by(|a, b| a.per_s.total_cmp(&b.per_s));
+        let runs_per_s = runs.iter().map(|run| run.per_s).collect();
+        let median = runs.swap_remove((runs.len() - 1) / 2);
+        Self { runs_per_s, median }
+    }
 }
 
 impl RunReport {
@@ -82,6 +103,13 @@ impl Report {
         writeln!(out, "segments {segment_mib} MiB, input ring {input_slots} slots")?;
         let (p50, p99) = (self.fdatasync_us_p50, self.fdatasync_us_p99);
         writeln!(out, "fdatasync of 128 KiB alone: p50 {p50} us, p99 {p99} us")?;
+        for (name, Repeated { runs_per_s, .. }) in
+            [("full speed", &self.full), ("no engine", &self.baseline)]
+        {
+            let of = |at: usize| runs_per_s.get(at).copied().unwrap_or_default();
+            let (count, least, most) = (runs_per_s.len(), of(0), of(runs_per_s.len() - 1));
+            writeln!(out, "{name}: {count} runs, {least:.0} to {most:.0} a second")?;
+        }
         let Deeds { events, accepted, trades, unchanged, refused, .. } = self.deeds;
         writeln!(
             out,
@@ -94,7 +122,8 @@ impl Report {
             "offered/s", "done/s", "p50 us", "p90", "p99", "p99.9", "worst", "cpu ns", "replay ns"
         )?;
         let runs = self.rated.iter().map(|run| ("", run));
-        for (name, run) in runs.chain([("full speed", &self.full), ("no engine", &self.baseline)]) {
+        let repeated = [("full speed", &self.full.median), ("no engine", &self.baseline.median)];
+        for (name, run) in runs.chain(repeated) {
             let offered = run.offered_per_s.map_or(name.to_owned(), |rate| rate.to_string());
             writeln!(
                 out,
