@@ -181,6 +181,22 @@ impl Accounts {
         &mut self.holdings[at.index()]
     }
 
+    /// What the account has on a symbol: one holding in one-way mode, in hedge mode up to one a
+    /// leg beside the one that keeps what was chosen.
+    pub fn legs(&self, id: AccountId, symbol: u16) -> impl Iterator<Item = (HoldingAt, &Holding)> {
+        let all = self.find(id).into_iter().flat_map(|at| self.holdings_of(at));
+        all.filter(move |(_, holding)| holding.symbol == symbol)
+    }
+
+    /// A leg that nothing has been done with yet: only what was chosen for its symbol.
+    pub fn blank(&self, id: AccountId, symbol: u16, side: PositionSide) -> Holding {
+        let blank = Holding { symbol, side, ..Holding::default() };
+        let Some((_, sibling)) = self.legs(id, symbol).next() else { return blank };
+        let Holding { leverage, fees, exposure, .. } = sibling;
+        let exposure = Exposure { mode: exposure.mode, ..Exposure::default() };
+        Holding { leverage: *leverage, fees: *fees, exposure, ..blank }
+    }
+
     /// What the account has on a leg of a symbol, if it ever had anything there.
     pub fn find_holding(
         &self,
@@ -198,10 +214,11 @@ impl Accounts {
         if let Some(at) = self.find_holding(id, symbol, side) {
             return at;
         }
+        let blank = self.blank(id, symbol, side);
         let account = self.open(id);
         let at = HoldingAt(self.holdings.len() as u32);
         let next = core::mem::replace(&mut self.list[account as usize].first, at);
-        self.holdings.push(Holding { account, symbol, side, next, ..Holding::default() });
+        self.holdings.push(Holding { account, next, ..blank });
         at
     }
 

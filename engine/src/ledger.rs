@@ -102,6 +102,8 @@ impl Ledger {
             | Command::CancelAllAlgos(_)
             | Command::Countdown(_)
             | Command::SetLeverage(_)
+            | Command::SetMarginMode(_)
+            | Command::MoveMargin(_)
             | Command::SetFees(_)
             | Command::ListSymbol(_)
             | Command::SetBrackets(_)

@@ -122,9 +122,15 @@ impl Desk<'_> {
                 price
             }
         };
-        let blank = Holding::default();
-        let holding = self.accounts.find_holding(order.account, self.at, order.position_side);
-        let holding = holding.map_or(&blank, |at| self.accounts.holding(at));
+        let leg = (order.account, self.at, order.position_side);
+        let blank;
+        let holding = match self.accounts.find_holding(leg.0, leg.1, leg.2) {
+            Some(at) => self.accounts.holding(at),
+            None => {
+                blank = self.accounts.blank(leg.0, leg.1, leg.2);
+                &blank
+            }
+        };
         let qty = self.check_size(order, price, holding)?;
         let rests = rests(order.order_type, order.time_in_force);
         let room = holding.orders.count < OPEN_ORDERS_MAX;

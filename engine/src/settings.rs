@@ -1,14 +1,15 @@
-//! What an account chooses or is given on a symbol: leverage, fees, a countdown.
+//! What an account chooses or is given on a symbol: leverage, margin mode, fees, a countdown.
 
 use protocol::{
     AccountId, Micros, OrderId, Reject,
-    command::{Countdown, SetFees, SetLeverage},
-    event::{CountdownSet, FeesChanged, SettingsChanged},
-    order::{AlgoStatus, PositionSide},
+    command::{Countdown, MoveMargin, SetFees, SetLeverage, SetMarginMode},
+    event::{CountdownSet, FeesChanged, MarginMoved, SettingsChanged},
+    limits::CASH_MAX,
+    order::{AlgoStatus, MarginMode, PositionSide},
 };
 
 use crate::{
-    accounts::Fees,
+    accounts::{Fees, Holding},
     countdowns::Deadline,
     desk::Desk,
     output::{Output, Sink},
@@ -17,7 +18,8 @@ use crate::{
 
 impl Desk<'_> {
     /// Sets the leverage, as far as the brackets allow it for what the account has on the symbol
-    /// and, when it is a lower one, as far as there is margin.
+    /// and, when it is a lower one, as far as there is margin; never a lower one for an isolated
+    /// position.
     pub fn set_leverage<S: Sink>(
         &mut self,
         set: &SetLeverage,
@@ -28,35 +30,110 @@ impl Desk<'_> {
         let brackets = quote.brackets.ok_or(Reject::SymbolNotTrading)?;
         let sensible = (1..=brackets.leverage_max()).contains(&set.leverage);
         require(sensible, Reject::LeverageInvalid)?;
-        let found = self.accounts.find_holding(set.account, self.at, PositionSide::Both);
-        if let Some(holding) = found.map(|at| self.accounts.holding(at)) {
-            let worst = holding.exposure.worst_value(quote.mark, quote.mult);
-            let value_max = i128::from(brackets.value_max(set.leverage));
+        let value_max = i128::from(brackets.value_max(set.leverage));
+        let mut needed = 0;
+        for (_, leg) in self.accounts.legs(set.account, self.at) {
+            let exposure = &leg.exposure;
+            let isolated = exposure.mode == MarginMode::Isolated && exposure.position.qty != 0;
+            let lower = set.leverage < leg.leverage(quote);
+            require(!(isolated && lower), Reject::IsolatedLeverage)?;
+            let worst = exposure.worst_value(quote.mark, quote.mult);
             require(worst <= value_max, Reject::PositionLimit)?;
-            let mut chosen = *holding;
-            chosen.leverage = set.leverage;
-            let needed = chosen.initial_margin(quote) - holding.initial_margin(quote);
-            if needed > 0 {
-                let refused = Reject::LeverageNeedsMargin;
-                self.check_available(set.account, needed, refused, last_try)?;
-            }
+            needed += exposure.initial_margin(quote.mark, quote.mult, set.leverage)
+                - leg.initial_margin(quote);
         }
-        let at = self.accounts.open_holding(set.account, self.at, PositionSide::Both);
-        self.accounts.holding_mut(at).leverage = set.leverage;
-        out.emit(&SettingsChanged {
-            account: set.account,
-            symbol: set.symbol,
-            leverage: set.leverage,
-            margin_mode: self.accounts.holding(at).exposure.mode,
+        if needed > 0 {
+            self.check_available(set.account, needed, Reject::LeverageNeedsMargin, last_try)?;
+        }
+        self.choose(set.account, |leg| leg.leverage = set.leverage, out);
+        Ok(OrderId::NONE)
+    }
+
+    /// Sets what backs the account's position on the symbol, while it has none and no order.
+    pub fn set_margin_mode<S: Sink>(
+        &mut self,
+        set: &SetMarginMode,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        let blank = self.accounts.blank(set.account, self.at, PositionSide::Both);
+        require(blank.exposure.mode != set.mode, Reject::MarginModeUnchanged)?;
+        for (_, leg) in self.accounts.legs(set.account, self.at) {
+            require(leg.orders.count == 0, Reject::OrdersOpen)?;
+        }
+        for (_, leg) in self.accounts.legs(set.account, self.at) {
+            require(leg.exposure.position.qty == 0, Reject::PositionOpen)?;
+        }
+        self.choose(set.account, |leg| leg.exposure.mode = set.mode, out);
+        Ok(OrderId::NONE)
+    }
+
+    /// Moves available cash into the wallet of an isolated position, or out what it can spare.
+    pub fn move_margin<S: Sink>(
+        &mut self,
+        set: &MoveMargin,
+        last_try: bool,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        let &MoveMargin { account, symbol, position_side, amount, .. } = set;
+        let sane = amount != 0 && (-CASH_MAX..=CASH_MAX).contains(&amount);
+        require(sane, Reject::AmountInvalid)?;
+        let at = self.accounts.find_holding(account, self.at, position_side);
+        let at = at.ok_or(Reject::NoPosition)?;
+        let (quote, holding) = (self.quote(), self.accounts.holding(at));
+        let exposure = holding.exposure;
+        require(exposure.mode == MarginMode::Isolated, Reject::NotIsolated)?;
+        require(exposure.position.qty != 0, Reject::NoPosition)?;
+        if amount > 0 {
+            require(exposure.wallet <= CASH_MAX - amount, Reject::AmountInvalid)?;
+            let refused = Reject::CrossInsufficient;
+            self.check_available(account, i128::from(amount), refused, last_try)?;
+        } else {
+            let most = exposure.removable(quote.mark, quote.mult, holding.leverage(quote));
+            require(i128::from(-amount) <= most, Reject::IsolatedInsufficient)?;
+        }
+        let holding = self.accounts.holding_mut(at);
+        holding.exposure.wallet += amount;
+        let (isolated_wallet, place) = (holding.exposure.wallet, holding.account);
+        out.emit(&MarginMoved {
+            account,
+            symbol,
+            position_side,
+            _pad: 0,
+            delta: amount,
+            isolated_wallet,
+            cash: self.accounts.account(place).cash,
         });
         Ok(OrderId::NONE)
+    }
+
+    /// Changes what an account has chosen for the symbol, on all its legs, and tells it.
+    fn choose<S: Sink>(
+        &mut self,
+        account: AccountId,
+        change: impl Fn(&mut Holding),
+        out: &mut Output<'_, S>,
+    ) {
+        let both = self.accounts.open_holding(account, self.at, PositionSide::Both);
+        self.change_legs(account, change);
+        let Holding { leverage, exposure, .. } = self.accounts.holding(both);
+        let symbol = self.symbol.spec.symbol;
+        let (leverage, margin_mode) = (*leverage, exposure.mode);
+        out.emit(&SettingsChanged { account, symbol, leverage, margin_mode });
+    }
+
+    fn change_legs(&mut self, account: AccountId, change: impl Fn(&mut Holding)) {
+        for side in PositionSide::ALL {
+            if let Some(at) = self.accounts.find_holding(account, self.at, *side) {
+                change(self.accounts.holding_mut(at));
+            }
+        }
     }
 
     pub fn set_fees<S: Sink>(&mut self, set: &SetFees, out: &mut Output<'_, S>) -> Verdict {
         let Fees { maker, taker } = Fees { maker: set.maker, taker: set.taker };
         require(rules::fees::are_valid(maker, taker), Reject::AmountInvalid)?;
-        let at = self.accounts.open_holding(set.account, self.at, PositionSide::Both);
-        self.accounts.holding_mut(at).fees = Some(Fees { maker, taker });
+        self.accounts.open_holding(set.account, self.at, PositionSide::Both);
+        self.change_legs(set.account, |leg| leg.fees = Some(Fees { maker, taker }));
         let (account, symbol) = (set.account, set.symbol);
         out.emit(&FeesChanged { account, symbol, _pad: [0; 2], maker, taker });
         Ok(OrderId::NONE)

@@ -106,6 +106,15 @@ impl Shard {
                 self.tried(frame, set.account);
                 self.desk(frame, set.symbol)?.set_leverage(set, frame.last_try, out)
             }
+            Command::SetMarginMode(set) => {
+                check_account(set.account)?;
+                self.desk(frame, set.symbol)?.set_margin_mode(set, out)
+            }
+            Command::MoveMargin(set) => {
+                check_account(set.account)?;
+                self.tried(frame, set.account);
+                self.desk(frame, set.symbol)?.move_margin(set, frame.last_try, out)
+            }
             Command::SetFees(set) => {
                 check_account(set.account)?;
                 self.desk(frame, set.symbol)?.set_fees(set, out)

@@ -163,6 +163,7 @@ impl Links {
             | Event::Reserved(_)
             | Event::SettingsChanged(_)
             | Event::FeesChanged(_)
+            | Event::MarginMoved(_)
             | Event::SymbolListed(_)
             | Event::BracketsSet(_)
             | Event::SymbolStateChanged(_)

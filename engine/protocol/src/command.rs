@@ -13,8 +13,8 @@ use crate::{
     layout::{layout, read},
     limits::{COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
     order::{
-        AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side,
-        SymbolState, TimeInForce, WorkingType,
+        AlgoType, MarginMode, OrderType, PositionSide, PriceMatch, SelfTradePrevention,
+        SessionKind, Side, SymbolState, TimeInForce, WorkingType,
     },
 };
 
@@ -105,6 +105,9 @@ bodies! {
     /// Cancels every open order of an account on a symbol unless it is said again in time.
     Countdown(Countdown) = 18,
     SetLeverage(SetLeverage) = 20,
+    SetMarginMode(SetMarginMode) = 21,
+    /// Into an isolated wallet or out of it.
+    MoveMargin(MoveMargin) = 22,
     ListSymbol(SymbolSpec) = 30,
     SetBrackets(Brackets) = 31,
     SetFees(SetFees) = 32,
@@ -249,6 +252,15 @@ layout!(
 /// `after` is counted from when the command is applied; 0 ends the countdown.
 Countdown { account: AccountId, symbol: SymbolId, _pad: [u8; 2], after: Micros });
 layout!(SetLeverage { account: AccountId, symbol: SymbolId, leverage: u8, _pad: u8 });
+layout!(SetMarginMode { account: AccountId, symbol: SymbolId, mode: MarginMode, _pad: u8 });
+layout!(MoveMargin {
+    account: AccountId,
+    symbol: SymbolId,
+    position_side: PositionSide,
+    _pad: u8,
+    /// Into the isolated wallet of the position; negative: out of it.
+    amount: Cash,
+});
 layout!(
 /// Rates of one account on one symbol of the shard.
 SetFees { account: AccountId, symbol: SymbolId, _pad: [u8; 2], maker: Rate, taker: Rate });

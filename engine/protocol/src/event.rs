@@ -106,6 +106,8 @@ events! {
     CountdownSet(CountdownSet) = 18,
     SettingsChanged(SettingsChanged) = 20,
     FeesChanged(FeesChanged) = 21,
+    /// Cash of an account went into an isolated wallet or out of it; its sum is as before.
+    MarginMoved(MarginMoved) = 22,
     SymbolListed(SymbolSpec) = 30,
     BracketsSet(Brackets) = 31,
     SymbolStateChanged(SymbolStateChanged) = 32,
@@ -289,8 +291,20 @@ CountdownSet { account: AccountId, symbol: SymbolId, _pad: [u8; 2], at: Micros }
 layout!(SettingsChanged {
     account: AccountId,
     symbol: SymbolId,
+    /// 0: the account has not chosen one.
     leverage: u8,
     margin_mode: MarginMode,
+});
+layout!(MarginMoved {
+    account: AccountId,
+    symbol: SymbolId,
+    position_side: PositionSide,
+    _pad: u8,
+    /// Into the isolated wallet; negative: out of it.
+    delta: Cash,
+    /// The wallet and the account's cash on this shard, which includes it.
+    isolated_wallet: Cash,
+    cash: Cash,
 });
 layout!(FeesChanged {
     account: AccountId,

@@ -108,6 +108,18 @@ rejects! {
     /// A lower leverage than the present exposure has margin for.
     LeverageNeedsMargin = 64,
 
+    // of margin modes
+    /// The symbol has the margin mode already.
+    MarginModeUnchanged = 65,
+    /// A mode can't be changed while orders are open.
+    OrdersOpen = 66,
+    /// A mode can't be changed while there is a position.
+    PositionOpen = 67,
+    /// A lower leverage for an isolated position.
+    IsolatedLeverage = 68,
+    /// The position's margin is cross: nothing goes in or out of it.
+    NotIsolated = 69,
+
     // of the ledger
     AmountInvalid = 70,
     /// A deposit with this or a later transfer number was booked.
@@ -115,6 +127,14 @@ rejects! {
     UnknownAccount = 72,
     /// Too many lends wait for collateral.
     LedgerBusy = 73,
+
+    // of isolated wallets
+    /// There is no position to give margin to or to take it from.
+    NoPosition = 80,
+    /// Less is available than is to go into an isolated wallet.
+    CrossInsufficient = 81,
+    /// An isolated wallet can't spare so much.
+    IsolatedInsufficient = 82,
 }
 
 impl Reject {

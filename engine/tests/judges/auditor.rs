@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use protocol::{
     CommandKind, Event, Reject,
     event::{CountdownSet, Fill, OrderAmended, OrderClosed, Trade},
-    order::{CloseReason, OrderStatus, OrderType, Side, TimeInForce},
+    order::{CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
 };
 
-use crate::auditor_algos::AlgoBooks;
+use crate::{auditor_algos::AlgoBooks, auditor_margin::Modes};
 
 #[derive(Clone, Copy, Debug)]
 struct Order {
     account: u32,
+    leg: PositionSide,
     side: Side,
     order_type: OrderType,
     tif: TimeInForce,
@@ -27,36 +28,41 @@ struct Order {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Position {
-    qty: i64,
-    entry: i64,
+pub struct Position {
+    pub qty: i64,
+    pub entry: i64,
+    /// Of the account's cash, what an isolated position has for itself.
+    pub wallet: i64,
 }
 
+/// An account's position on a symbol, or its long or short one, by number.
+pub type Leg = (u32, u16, u8);
+
 #[derive(Clone, Copy)]
-struct Symbol {
-    mult: i64,
-    mark: i64,
+pub struct Symbol {
+    pub mult: i64,
+    pub mark: i64,
     trades: u64,
     updates: u64,
-    default_leverage: u8,
-    top_leverage: u8,
+    pub default_leverage: u8,
+    pub top_leverage: u8,
 }
 
 #[derive(Default)]
 pub struct Auditor {
-    symbols: BTreeMap<u16, Symbol>,
+    pub symbols: BTreeMap<u16, Symbol>,
     orders: BTreeMap<(u16, u64), Order>,
     levels: BTreeMap<(u16, u8, i64), i64>,
-    positions: BTreeMap<(u32, u16), Position>,
-    reserved: BTreeMap<(u32, u16), [i64; 4]>,
-    leverage: BTreeMap<(u32, u16), u8>,
-    cash: BTreeMap<u32, i64>,
+    pub positions: BTreeMap<Leg, Position>,
+    pub reserved: BTreeMap<Leg, [i64; 4]>,
+    pub modes: Modes,
+    pub cash: BTreeMap<u32, i64>,
     fees: i128,
     /// Granted less returned.
     paid_in: i128,
     now: u64,
     /// The exposure-adding order accepted in this frame, and the fills since.
-    accepted: Option<(u32, usize)>,
+    pub accepted: Option<(u32, usize)>,
     pub algos: AlgoBooks,
     countdowns: BTreeMap<(u32, u16), u64>,
     /// Whose countdown ended in this frame, before anything else happened to them.
@@ -105,18 +111,20 @@ impl Auditor {
         match event {
             Event::OrderAccepted(order) => {
                 self.algos.order_accepted(order.symbol.0, order.order.0);
-                let closable = match self.position(order.account.0, order.symbol.0).qty {
+                let leg = (order.account.0, order.symbol.0, order.position_side as u8);
+                let closable = match self.position(leg).qty {
                     qty if (qty > 0) == (order.side == Side::Buy) => 0,
                     qty => qty.abs(),
                 };
-                let resting = self.resting(order.account.0, order.symbol.0, order.side);
-                if !order.reduce_only && resting + order.qty > closable {
+                let resting = self.resting(leg, order.side);
+                if !order.reduce_only && resting + order.qty > closable && !self.is_lost(leg) {
                     self.accepted = Some((order.account.0, 0));
                 }
                 let known = self.orders.insert(
                     (order.symbol.0, order.order.0),
                     Order {
                         account: order.account.0,
+                        leg: order.position_side,
                         side: order.side,
                         order_type: order.order_type,
                         tif: order.time_in_force,
@@ -156,12 +164,14 @@ impl Auditor {
             Event::Reserved(sums) => {
                 let now = [sums.buy, sums.sell, sums.loss, sums.fee];
                 assert!(now.iter().all(|sum| *sum >= 0), "{sums:?}");
-                let before = self.reserved.insert((sums.account.0, sums.symbol.0), now);
+                let leg = (sums.account.0, sums.symbol.0, sums.position_side as u8);
+                let before = self.reserved.insert(leg, now);
                 assert_ne!(before.unwrap_or([0; 4]), now, "reservations that have changed");
             }
             Event::SettingsChanged(set) => {
-                self.leverage.insert((set.account.0, set.symbol.0), set.leverage);
+                self.hear_settings(set);
             }
+            Event::MarginMoved(moved) => self.hear_margin(moved),
             Event::SymbolListed(spec) => {
                 let fresh = Symbol {
                     mult: spec.mult,
@@ -256,15 +266,19 @@ impl Auditor {
         let status = if order.ended { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
         assert_eq!(fill.status, status);
 
-        let before = self.position(fill.account.0, symbol);
-        let after = Position { qty: fill.position, entry: fill.entry };
+        assert_eq!(order.leg, fill.position_side);
+        let leg = (fill.account.0, symbol, fill.position_side as u8);
+        let before = self.position(leg);
+        let wallet = fill.isolated_wallet;
+        let after = Position { qty: fill.position, entry: fill.entry, wallet };
         assert_eq!(after.qty, before.qty + side.sign() * qty);
         assert_eq!(after.entry.signum(), after.qty.signum(), "{fill:?}");
         if fill.reduce_only {
             let same_side = after.qty == 0 || after.qty.signum() == before.qty.signum();
             assert!(same_side && after.qty.abs() < before.qty.abs(), "only reduces: {fill:?}");
         }
-        self.positions.insert((fill.account.0, symbol), after);
+        self.check_wallet(leg, before, after, value / i128::from(qty));
+        self.positions.insert(leg, after);
         if before.qty != 0 && before.qty.signum() != after.qty.signum() {
             self.algos.gone(fill.account.0, symbol);
         }
@@ -314,14 +328,14 @@ impl Auditor {
         let cash: i128 = self.cash.values().map(|cash| i128::from(*cash)).sum();
         assert_eq!(cash + self.fees - entries, self.paid_in, "money is conserved");
         for symbol in self.symbols.keys() {
-            let held = self.positions.iter().filter(|((_, of), _)| of == symbol);
+            let held = self.positions.iter().filter(|((_, of, _), _)| of == symbol);
             assert_eq!(held.map(|(_, held)| held.qty).sum::<i64>(), 0, "all positions cancel out");
         }
     }
 
     fn check_books(&self) {
         let mut levels: BTreeMap<(u16, u8, i64), i64> = BTreeMap::new();
-        let mut reducing: BTreeMap<(u32, u16), i64> = BTreeMap::new();
+        let mut reducing: BTreeMap<Leg, i64> = BTreeMap::new();
         for ((symbol, id), order) in self.orders.iter().filter(|(_, order)| !order.ended) {
             let may_rest = order.order_type == OrderType::Limit
                 && !matches!(order.tif, TimeInForce::Ioc | TimeInForce::Fok);
@@ -329,7 +343,8 @@ impl Auditor {
             let left = order.qty - order.filled;
             *levels.entry((*symbol, order.side as u8, order.price)).or_default() += left;
             if order.reduce_only {
-                let lots = reducing.entry((order.account, *symbol)).or_default();
+                let leg = (order.account, *symbol, order.leg as u8);
+                let lots = reducing.entry(leg).or_default();
                 *lots += order.side.sign() * left;
             }
         }
@@ -341,32 +356,11 @@ impl Auditor {
                 assert!(bid < ask, "the book is not crossed");
             }
         }
-        for ((account, symbol), lots) in reducing {
-            let left = self.position(account, symbol).qty + lots;
-            let held = self.position(account, symbol).qty;
+        for (leg, lots) in reducing {
+            let held = self.position(leg).qty;
+            let left = held + lots;
             assert!(held != 0 && left.signum() != -held.signum(), "reduce-only orders only reduce");
         }
-    }
-
-    /// What was accepted is reserved: at the mark of its accept no margin is lacking, but for a
-    /// fee's rounding at each fill.
-    fn check_margin(&self) {
-        let Some((account, fills)) = self.accepted else { return };
-        let mut available = i128::from(self.cash.get(&account).copied().unwrap_or(0));
-        for (id, symbol) in &self.symbols {
-            let held = self.position(account, *id);
-            let unit = i128::from(symbol.mark) * i128::from(symbol.mult);
-            let value = i128::from(held.qty) * unit;
-            let key = (account, *id);
-            let sums = self.reserved.get(&key).copied().unwrap_or([0; 4]).map(i128::from);
-            let default = symbol.default_leverage.min(symbol.top_leverage);
-            let leverage = i128::from(self.leverage.get(&key).copied().unwrap_or(default));
-            let worst = (value + sums[0]).abs().max((value - sums[1]).abs());
-            available += value - i128::from(held.entry);
-            available -= (worst + leverage - 1) / leverage + sums[2] + sums[3];
-        }
-        // a fee at each fill and the margin's own division round once each
-        assert!(available >= -(2 * fills as i128), "an accepted order lacks {available}");
     }
 
     fn best(&self, symbol: u16, side: Side) -> Option<i64> {
@@ -387,13 +381,13 @@ impl Auditor {
             .any(|(_, side, price)| (*side, *price) == (order.side as u8, order.price))
     }
 
-    fn position(&self, account: u32, symbol: u16) -> Position {
-        self.positions.get(&(account, symbol)).copied().unwrap_or_default()
+    pub fn position(&self, leg: Leg) -> Position {
+        self.positions.get(&leg).copied().unwrap_or_default()
     }
 
-    fn resting(&self, account: u32, symbol: u16, side: Side) -> i64 {
+    fn resting(&self, leg: Leg, side: Side) -> i64 {
         let own = self.orders.iter().filter(|((of, _), order)| {
-            *of == symbol && order.account == account && order.side == side && !order.ended
+            (order.account, *of, order.leg as u8) == leg && order.side == side && !order.ended
         });
         own.map(|(_, order)| order.qty - order.filled).sum()
     }

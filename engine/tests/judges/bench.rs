@@ -4,11 +4,11 @@ use engine::{Capacity, Engine, Sink};
 use protocol::{
     AccountId, Command, Envelope, Event, EventBody, FrameHeader, Name, Reject, SessionId, ShardId,
     SymbolId,
-    command::{Genesis, Grant, IndexPrice, IndexPrices, Open},
+    command::{Genesis, Grant, IndexPrice, IndexPrices, Open, SetMarginMode},
     event::Outcome,
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::{BRACKETS_MAX, COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
-    order::{SessionKind, Side, SymbolState},
+    order::{MarginMode, SessionKind, Side, SymbolState},
 };
 
 pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
@@ -115,6 +115,16 @@ impl Bench {
             bench.grant(*account, *amount);
         }
         bench
+    }
+
+    /// Makes the symbols of some accounts isolated: account n's first and second by bits 2n and
+    /// 2n + 1.
+    pub fn isolate(&mut self, bits: u16) {
+        for bit in (2..12).filter(|bit| bits & 1 << bit != 0) {
+            let (account, symbol) = (AccountId(bit / 2), SymbolId(1 + bit as u16 % 2));
+            let mode = MarginMode::Isolated;
+            self.ok(&Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad: 0 }));
+        }
     }
 
     pub fn grant(&mut self, account: u32, amount: i64) -> Vec<Event> {

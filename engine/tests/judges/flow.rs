@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use protocol::{
     AccountId, AlgoId, ClientId, Command, Envelope, Name, OrderId, SessionId, ShardId, SymbolId,
     command::{
-        Amend, Cancel, CancelAlgo, CancelAll, Countdown, Deposit, Grant, Lend, LinkAck, Place,
-        PlaceAlgo, Recall, Return, SetFees, SetLeverage, SetSymbolState, Tick,
+        Amend, Cancel, CancelAlgo, CancelAll, Countdown, Deposit, Grant, Lend, LinkAck, MoveMargin,
+        Place, PlaceAlgo, Recall, Return, SetFees, SetLeverage, SetMarginMode, SetSymbolState,
+        Tick,
     },
     order::{
-        AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState,
-        TimeInForce, WorkingType,
+        AlgoType, MarginMode, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
+        SymbolState, TimeInForce, WorkingType,
     },
 };
 
@@ -81,14 +82,23 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
             let (order, account) = recent(bench, &mut draw, symbol, account);
             Command::Amend(Amend { order, ..amend(&mut draw, account, symbol_id, now_mark) })
         }
-        65..=70 => {
+        65..=69 => {
             let (order, account) = recent(bench, &mut draw, symbol, account);
             let client_id = client_id(draw.below(6));
             let (_pad, _pad2) = ([0; 2], [0; 4]);
             Command::Cancel(Cancel { account, symbol: symbol_id, _pad, order, client_id, _pad2 })
         }
+        70 => {
+            let mode = draw.one_of(MarginMode::ALL);
+            Command::SetMarginMode(SetMarginMode { account, symbol: symbol_id, mode, _pad: 0 })
+        }
         71 => Command::CancelAll(CancelAll { account, symbol: symbol_id, _pad: [0; 2] }),
-        72..=74 => {
+        72 => {
+            let amount = draw.one_of(&[1, 700, 3_000, 20_000, i64::MAX, 0, -1, -300, -2_000]);
+            let (symbol, position_side, _pad) = (symbol_id, PositionSide::Both, 0);
+            Command::MoveMargin(MoveMargin { account, symbol, position_side, _pad, amount })
+        }
+        73..=74 => {
             let leverage = draw.one_of(&[1, 5, 10, 20, 21, 50, 51, 125, 126, 0]);
             Command::SetLeverage(SetLeverage { account, symbol: symbol_id, leverage, _pad: 0 })
         }

@@ -45,11 +45,14 @@ proptest! {
     #[test]
     fn every_step_holds_the_invariants(
         steps in flow::steps(150), cash in prop::array::uniform5(0i64..80_000), work in 0usize..4,
+        isolated: u16,
     ) {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| flow::trading_act(bench, step, &mut mark);
-        audited(&mut Bench::trading_with_work(&grants, work), &steps, act);
+        let mut bench = Bench::trading_with_work(&grants, work);
+        bench.isolate(isolated);
+        audited(&mut bench, &steps, act);
     }
 }
 
@@ -67,6 +70,7 @@ fn fixed_steps(count: usize) -> Vec<Step> {
 fn flows_trade() {
     let grants = [(1, 900_000), (2, 800_000), (3, 700_000), (4, 60_000)];
     let bench = &mut Bench::trading(&grants);
+    bench.isolate(0b11_0111_0000);
     let mut mark = [100; 2];
     let act = |bench: &mut Bench, step: &Step| flow::trading_act(bench, step, &mut mark);
     let auditor = audited(bench, &fixed_steps(6_000), act);
@@ -75,6 +79,8 @@ fn flows_trade() {
     let algos = &auditor.algos;
     let (fired, trailed, activated) = (algos.fired, algos.trailed, algos.activated);
     let some = fired > 20 && trailed > 3 && activated > 3;
+    let [added, removed] = auditor.modes.moved;
+    assert!(added > 3 && removed > 3, "{added} margins added, {removed} removed");
     assert!(some, "{fired} fired, {trailed} had trailed, {activated} were activated");
 }
 

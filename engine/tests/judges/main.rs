@@ -6,6 +6,7 @@
 mod allocation;
 mod auditor;
 mod auditor_algos;
+mod auditor_margin;
 mod bench;
 mod bounds;
 mod determinism;
@@ -14,6 +15,7 @@ mod edges;
 mod flow;
 mod garbage;
 mod invariants;
+mod isolated;
 mod lending;
 mod trading;
 mod triggers;

@@ -218,6 +218,7 @@ impl Conductor {
             | Event::Reserved(_)
             | Event::SettingsChanged(_)
             | Event::FeesChanged(_)
+            | Event::MarginMoved(_)
             | Event::SymbolListed(_)
             | Event::BracketsSet(_)
             | Event::SymbolStateChanged(_)

@@ -32,6 +32,8 @@ impl Lane {
             Command::CancelAlgo(body) => (body.account, body.symbol),
             Command::Countdown(body) => (body.account, body.symbol),
             Command::SetLeverage(body) => (body.account, body.symbol),
+            Command::SetMarginMode(body) => (body.account, body.symbol),
+            Command::MoveMargin(body) => (body.account, body.symbol),
             Command::Open(_)
             | Command::Tick(_)
             | Command::Genesis(_)

@@ -123,6 +123,21 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         R::LeverageNeedsMargin => {
             ApiError::new(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
         }
+        R::MarginModeUnchanged => ApiError::new(-4046, "No need to change margin type."),
+        R::OrdersOpen => {
+            ApiError::new(-4047, "Margin type cannot be changed if there exists open orders.")
+        }
+        R::PositionOpen => {
+            ApiError::new(-4048, "Margin type cannot be changed if there exists position.")
+        }
+        R::IsolatedLeverage => ApiError::new(
+            -4161,
+            "Leverage reduction is not supported in Isolated Margin Mode with open positions.",
+        ),
+        R::NotIsolated => ApiError::new(-4049, "Add margin only support for isolated position."),
+        R::NoPosition => ApiError::new(-4054, "Cannot add position margin: position is 0."),
+        R::CrossInsufficient => ApiError::new(-4050, "Cross balance insufficient."),
+        R::IsolatedInsufficient => ApiError::new(-4051, "Isolated balance insufficient."),
         R::AmountInvalid => ApiError::invalid("amount"),
         R::TransferDuplicate => ApiError::invalid("transfer"),
         R::UnknownAccount => ApiError::invalid("account"),
@@ -189,9 +204,9 @@ mod tests {
         -1000, -1003, -1008, -1015, -1021, -1022, -1102, -1106, -1111, -1115, -1116, -1117, -1120,
         -1121, -1125, -1130, -2010, -2011, -2013, -2014, -2015, -2018, -2019, -2020, -2021, -2022,
         -2023, -2024, -2025, -2026, -2027, -2028, -4001, -4002, -4003, -4004, -4005, -4013, -4014,
-        -4015, -4016, -4023, -4024, -4028, -4044, -4045, -4046, -4047, -4048, -4050, -4051, -4059,
-        -4061, -4062, -4082, -4116, -4118, -4120, -4130, -4131, -4137, -4138, -4161, -4164, -5021,
-        -5022, -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040, -5041, -5047,
+        -4015, -4016, -4023, -4024, -4028, -4044, -4045, -4046, -4047, -4048, -4049, -4050, -4051,
+        -4054, -4059, -4061, -4062, -4082, -4116, -4118, -4120, -4130, -4131, -4137, -4138, -4161,
+        -4164, -5021, -5022, -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040, -5041, -5047,
     ];
 
     fn all_asked() -> Vec<Asked> {

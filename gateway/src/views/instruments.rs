@@ -132,6 +132,7 @@ impl Instruments {
             | Event::Reserved(_)
             | Event::SettingsChanged(_)
             | Event::FeesChanged(_)
+            | Event::MarginMoved(_)
             | Event::Mark(_)
             | Event::CashChanged(_)
             | Event::LendSettled(_)

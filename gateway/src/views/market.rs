@@ -162,6 +162,7 @@ impl Market {
             | Event::Reserved(_)
             | Event::SettingsChanged(_)
             | Event::FeesChanged(_)
+            | Event::MarginMoved(_)
             | Event::CashChanged(_)
             | Event::LendSettled(_)
             | Event::GrantIssued(_)

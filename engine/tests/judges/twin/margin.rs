@@ -100,20 +100,29 @@ impl Shard {
         (value + sums[0]).abs().max((value - sums[1]).abs())
     }
 
+    /// What is taken off the account's cross equity: of an isolated symbol the orders' part alone,
+    /// for what they can open beyond closing the position.
     pub fn initial(&self, account: u32, symbol: u16, sums: Sums, leverage: u8) -> i128 {
-        ceil_div(self.worst(account, symbol, sums), leverage.into()) + sums[2] + sums[3]
+        let holding = self.holding(account, symbol);
+        let market = &self.markets[&symbol];
+        let value = holding.qty.abs() * i128::from(market.mark) * i128::from(market.spec.mult);
+        let opens = |sum: i128, closes: bool| if closes { (sum - value).max(0) } else { sum };
+        let worst = match holding.isolated {
+            true => opens(sums[0], holding.qty < 0).max(opens(sums[1], holding.qty > 0)),
+            false => self.worst(account, symbol, sums),
+        };
+        ceil_div(worst, leverage.into()) + sums[2] + sums[3]
     }
 
-    /// Equity less initial margin, over all symbols.
+    /// Cross equity less initial margin, over all symbols.
     pub fn available(&self, account: u32) -> i128 {
         let cash = self.accounts.get(&account).map_or(0, |known| known.cash);
         let symbols = self.markets.iter().map(|(symbol, market)| {
             let holding = self.holding(account, *symbol);
             let value = holding.qty * i128::from(market.mark) * i128::from(market.spec.mult);
             let leverage = self.leverage(account, *symbol);
-            value
-                - holding.entry
-                - self.initial(account, *symbol, self.sums(account, *symbol), leverage)
+            let own = if holding.isolated { -holding.wallet } else { value - holding.entry };
+            own - self.initial(account, *symbol, self.sums(account, *symbol), leverage)
         });
         cash + symbols.sum::<i128>()
     }

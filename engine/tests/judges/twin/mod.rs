@@ -9,6 +9,7 @@ mod ledger;
 mod margin;
 mod market;
 mod orders;
+mod settings;
 mod shard;
 
 use std::collections::BTreeMap;

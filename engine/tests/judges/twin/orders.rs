@@ -305,6 +305,7 @@ impl Shard {
         let (unit, lots) = (i128::from(price) * i128::from(spec.mult), i128::from(lots));
         let fee = fee_of(unit * lots, if made { maker } else { taker }.into());
         let before = self.holding(order.account, symbol).qty.signum();
+        let leverage = i128::from(self.leverage(order.account, symbol));
         let holding = self.holding_mut(order.account, symbol);
         let sign = i128::from(order.side.sign());
         let mut pnl = 0;
@@ -313,12 +314,16 @@ impl Shard {
             let closes = lots.min(holding.qty.abs());
             let part = ceil_div(holding.entry * closes, holding.qty.abs());
             pnl = -sign * closes * unit - part;
+            holding.wallet -= holding.wallet * closes / holding.qty.abs();
             holding.entry -= part;
             holding.qty += sign * closes;
             opens -= closes;
         }
         holding.qty += sign * opens;
         holding.entry += sign * opens * unit;
+        if holding.isolated {
+            holding.wallet += ceil_div(opens * unit, leverage);
+        }
         let holding = *holding;
         if before != 0 && before != holding.qty.signum() {
             self.gone(order.account, symbol);
@@ -342,7 +347,7 @@ impl Shard {
             position: holding.qty as i64,
             entry: holding.entry as i64,
             cash: account.cash as i64,
-            isolated_wallet: 0,
+            isolated_wallet: holding.wallet as i64,
         }
     }
 

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 
 use protocol::{
     AccountId, Command, Event, Reject, ShardId,
-    command::{SetFees, SetLeverage},
-    event::{CashChanged, FeesChanged, LinkAcked, LinkApplied, ReturnIssued, SettingsChanged},
+    event::{CashChanged, LinkAcked, LinkApplied, ReturnIssued},
     instrument::{Brackets, SymbolSpec},
     limits::{ACCOUNTS_MAX, CASH_MAX, EARMARK_US, EVENTS_PER_COMMAND_MAX, LINK_WINDOW_MAX},
-    order::{CashReason, MarginMode, SelfTradePrevention, Side, TimeInForce},
+    order::{CashReason, SelfTradePrevention, Side, TimeInForce},
 };
 
 use super::{
     Answer, Context,
     algos::{Algo, Job},
-    margin::{Hold, Sums, value_cap},
+    margin::{Hold, Sums},
     no,
 };
 
@@ -67,6 +66,9 @@ pub struct Holding {
     pub entry: i128,
     pub leverage: Option<u8>,
     pub fees: Option<(i64, i64)>,
+    pub isolated: bool,
+    /// What an isolated position has for itself, out of the account's cash.
+    pub wallet: i128,
 }
 
 #[derive(Clone, Default)]
@@ -153,6 +155,8 @@ impl Shard {
             Command::Cancel(cancel) => (cancel.account, cancel.symbol),
             Command::CancelAll(all) => (all.account, all.symbol),
             Command::SetLeverage(set) => (set.account, set.symbol),
+            Command::SetMarginMode(set) => (set.account, set.symbol),
+            Command::MoveMargin(set) => (set.account, set.symbol),
             Command::SetFees(set) => (set.account, set.symbol),
             Command::ListSymbol(spec) => return self.list(spec, self.me),
             Command::SetBrackets(brackets) => return self.set_brackets(brackets),
@@ -174,8 +178,13 @@ impl Shard {
         if account.0 == 0 || account.0 as usize > ACCOUNTS_MAX {
             return no(Reject::UnknownAccount);
         }
-        let tries =
-            matches!(command, Command::Place(_) | Command::Amend(_) | Command::SetLeverage(_));
+        let tries = matches!(
+            command,
+            Command::Place(_)
+                | Command::Amend(_)
+                | Command::SetLeverage(_)
+                | Command::MoveMargin(_)
+        );
         if context.last_try
             && tries
             && let Some(known) = self.accounts.get_mut(&account.0)
@@ -196,47 +205,11 @@ impl Shard {
             Command::CancelAllAlgos(_) => self.cancel_all_algos(account.0, symbol.0),
             Command::Countdown(set) => self.set_countdown(set),
             Command::SetLeverage(set) => self.set_leverage(set, context.last_try),
+            Command::SetMarginMode(set) => self.set_margin_mode(set),
+            Command::MoveMargin(set) => self.move_margin(set, context.last_try),
             Command::SetFees(set) => self.set_fees(set),
             _ => unreachable!("the rest has been handled"),
         }
-    }
-
-    fn set_leverage(&mut self, set: &SetLeverage, last_try: bool) -> Answer {
-        let (account, symbol) = (set.account.0, set.symbol.0);
-        let Some(brackets) = self.markets[&symbol].brackets else {
-            return no(Reject::SymbolNotTrading);
-        };
-        if set.leverage == 0 || u32::from(set.leverage) > brackets.rows[0].max_leverage {
-            return no(Reject::LeverageInvalid);
-        }
-        let sums = self.sums(account, symbol);
-        if self.worst(account, symbol, sums) > value_cap(&brackets, set.leverage) {
-            return no(Reject::PositionLimit);
-        }
-        let needed = self.initial(account, symbol, sums, set.leverage)
-            - self.initial(account, symbol, sums, self.leverage(account, symbol));
-        if needed > 0 {
-            self.ask_available(account, needed, Reject::LeverageNeedsMargin, last_try)?;
-        }
-        self.holding_mut(account, symbol).leverage = Some(set.leverage);
-        self.events.push(Event::SettingsChanged(SettingsChanged {
-            account: set.account,
-            symbol: set.symbol,
-            leverage: set.leverage,
-            margin_mode: MarginMode::Cross,
-        }));
-        Ok(0)
-    }
-
-    fn set_fees(&mut self, set: &SetFees) -> Answer {
-        let SetFees { account, symbol, maker, taker, .. } = *set;
-        if !(0..100_000_000).contains(&taker) || !(-taker..100_000_000).contains(&maker) {
-            return no(Reject::AmountInvalid);
-        }
-        self.holding_mut(account.0, symbol.0).fees = Some((maker, taker));
-        let event = FeesChanged { account, symbol, _pad: [0; 2], maker, taker };
-        self.events.push(Event::FeesChanged(event));
-        Ok(0)
     }
 
     fn link(&mut self, context: &Context, command: &Command) -> Answer {

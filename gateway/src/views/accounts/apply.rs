@@ -63,6 +63,7 @@ impl Step<'_> {
             Event::AlgoAccepted(accepted) => self.accept_algo(accepted),
             Event::AlgoChanged(changed) => self.change_algo(changed),
             Event::CountdownSet(_)
+            | Event::MarginMoved(_)
             | Event::SessionOpened(_)
             | Event::Level(_)
             | Event::SymbolListed(_)

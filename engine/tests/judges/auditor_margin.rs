@@ -1,0 +1,129 @@
+//! The auditor's eye on margin: what backs a position, and that nothing is missing.
+
+use std::collections::BTreeMap;
+
+use protocol::{
+    event::{MarginMoved, SettingsChanged},
+    order::MarginMode,
+};
+
+use crate::auditor::{Auditor, Leg, Position};
+
+/// What accounts chose, by symbol.
+#[derive(Default)]
+pub struct Modes {
+    leverage: BTreeMap<(u32, u16), u8>,
+    isolated: BTreeMap<(u32, u16), bool>,
+    /// Margin moved into wallets and out of them, to know that a flow does it.
+    pub moved: [usize; 2],
+}
+
+const fn div_ceil(dividend: i128, divisor: i128) -> i128 {
+    -(-dividend).div_euclid(divisor)
+}
+
+impl Auditor {
+    pub fn hear_settings(&mut self, set: &SettingsChanged) {
+        let key = (set.account.0, set.symbol.0);
+        self.modes.leverage.insert(key, set.leverage);
+        let isolated = set.margin_mode == MarginMode::Isolated;
+        let before = self.modes.isolated.insert(key, isolated).unwrap_or(false);
+        let mut legs = self.positions.range((key.0, key.1, 0)..=(key.0, key.1, u8::MAX));
+        let flat = legs.all(|(_, held)| held.qty == 0);
+        assert!(before == isolated || flat, "a margin mode changes without a position: {set:?}");
+    }
+
+    pub fn hear_margin(&mut self, moved: &MarginMoved) {
+        let leg = (moved.account.0, moved.symbol.0, moved.position_side as u8);
+        assert!(self.is_isolated(leg) && moved.delta != 0, "{moved:?}");
+        let mut held = self.position(leg);
+        assert_ne!(held.qty, 0, "only a position has a wallet: {moved:?}");
+        held.wallet += moved.delta;
+        assert_eq!((held.wallet, self.cash[&leg.0]), (moved.isolated_wallet, moved.cash));
+        self.positions.insert(leg, held);
+        self.modes.moved[usize::from(moved.delta < 0)] += 1;
+        if moved.delta > 0 {
+            assert!(self.available(leg.0) >= 0, "only what is available goes in: {moved:?}");
+        } else {
+            let value = self.value(leg, held);
+            let worth = i128::from(held.wallet) + value - i128::from(held.entry);
+            let least = div_ceil(value.abs(), self.leverage(leg));
+            assert!(held.wallet >= 0 && worth >= least, "what must stay stays: {moved:?}");
+        }
+    }
+
+    /// A wallet follows its position: its part of what closes goes, what opens brings its margin.
+    pub fn check_wallet(&self, leg: Leg, before: Position, after: Position, lot: i128) {
+        if !self.is_isolated(leg) {
+            assert_eq!(after.wallet, 0, "a cross position has no wallet: {leg:?}");
+            return;
+        }
+        let kept = match before.qty.signum() == after.qty.signum() {
+            true => before.qty.abs().min(after.qty.abs()),
+            false => 0,
+        };
+        let held = i128::from(before.qty.abs()).max(1);
+        let stays = div_ceil(i128::from(before.wallet) * i128::from(kept), held);
+        let comes = div_ceil(i128::from(after.qty.abs() - kept) * lot, self.leverage(leg));
+        assert_eq!(i128::from(after.wallet), stays + comes, "{leg:?}: {} lots", after.qty);
+    }
+
+    /// An isolated position that is worth less than nothing: closing it costs cross money.
+    pub fn is_lost(&self, leg: Leg) -> bool {
+        let held = self.position(leg);
+        let profit = self.value(leg, held) - i128::from(held.entry);
+        self.is_isolated(leg) && i128::from(held.wallet) + profit < 0
+    }
+
+    /// What was accepted is reserved: at the mark of its accept no margin is lacking, but for a
+    /// fee's rounding at each fill.
+    pub fn check_margin(&self) {
+        let Some((account, fills)) = self.accepted else { return };
+        let available = self.available(account);
+        // a fee at each fill, the margin's own division, and a wallet's two round once each
+        assert!(available >= -(4 * fills as i128), "an accepted order lacks {available}");
+    }
+
+    /// Cross equity less what must be covered by it.
+    fn available(&self, account: u32) -> i128 {
+        let legs = (account, 0, 0)..=(account, u16::MAX, u8::MAX);
+        let mut known: Vec<Leg> = self.positions.range(legs.clone()).map(|(leg, _)| *leg).collect();
+        known.extend(self.reserved.range(legs).map(|(leg, _)| *leg));
+        known.sort_unstable();
+        known.dedup();
+        let mut available = i128::from(self.cash.get(&account).copied().unwrap_or(0));
+        for leg in known {
+            let held = self.position(leg);
+            let value = self.value(leg, held);
+            let sums = self.reserved.get(&leg).copied().unwrap_or([0; 4]).map(i128::from);
+            let [buy, sell] = [value + sums[0], value - sums[1]];
+            let worst = match (self.is_isolated(leg), value) {
+                (false, _) => buy.abs().max(sell.abs()),
+                (true, 0..) => sums[0].max(-sell).max(0),
+                (true, _) => sums[1].max(buy).max(0),
+            };
+            available += match self.is_isolated(leg) {
+                true => -i128::from(held.wallet),
+                false => value - i128::from(held.entry),
+            };
+            available -= div_ceil(worst, self.leverage(leg)) + sums[2] + sums[3];
+        }
+        available
+    }
+
+    fn value(&self, leg: Leg, held: Position) -> i128 {
+        let symbol = &self.symbols[&leg.1];
+        i128::from(held.qty) * i128::from(symbol.mark) * i128::from(symbol.mult)
+    }
+
+    fn leverage(&self, (account, symbol, _): Leg) -> i128 {
+        let chosen = self.modes.leverage.get(&(account, symbol)).copied().unwrap_or(0);
+        let symbol = &self.symbols[&symbol];
+        let default = symbol.default_leverage.min(symbol.top_leverage);
+        if chosen == 0 { default.into() } else { chosen.into() }
+    }
+
+    fn is_isolated(&self, (account, symbol, _): Leg) -> bool {
+        self.modes.isolated.get(&(account, symbol)).copied().unwrap_or(false)
+    }
+}
