@@ -1,0 +1,103 @@
+//! Money of a shard: what the ledger grants and recalls over their link.
+
+use protocol::{
+    Cash, OrderId, Reject, ShardId,
+    command::{Grant, LinkAck, Recall},
+    event::{CashChanged, LinkAcked, LinkApplied, ReturnIssued},
+    limits::CASH_MAX,
+    order::CashReason,
+};
+
+use super::Shard;
+use crate::{
+    accounts::Accounts,
+    engine::Frame,
+    links::Message,
+    output::{Output, Sink},
+    verdict::{Refusal, Verdict, require},
+};
+
+impl Shard {
+    pub(super) fn grant<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        grant: &Grant,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        let sane = Accounts::is_id(grant.account) && (1..=CASH_MAX).contains(&grant.amount);
+        require(sane, Reject::Malformed)?;
+        self.take(grant.link_seq, out)?;
+        let at = self.accounts.open(grant.account);
+        let account = self.accounts.account_mut(at);
+        account.earmark = account.earmarked(frame.now) + grant.amount;
+        account.earmark_until = frame.now + protocol::limits::EARMARK_US;
+        self.move_cash(at, CashReason::GrantApplied, grant.amount, out);
+        Ok(OrderId::NONE)
+    }
+
+    /// Gives back what the account can spare, which may be nothing.
+    pub(super) fn recall<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        recall: &Recall,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        let sane = Accounts::is_id(recall.account) && (0..=CASH_MAX).contains(&recall.amount);
+        require(sane, Reject::Malformed)?;
+        require(self.ledger.has_room(), Reject::ShardFull)?;
+        self.take(recall.link_seq, out)?;
+        let found = self.accounts.find(recall.account);
+        let spare = found.map_or(0, |at| {
+            let available = self.accounts.totals(at, self.symbols.quotes()).available();
+            available - i128::from(self.accounts.account(at).earmarked(frame.now))
+        });
+        // between 0 and what was asked for, so it fits
+        let amount = spare.clamp(0, i128::from(recall.amount)) as Cash;
+        if let (Some(at), 1..) = (found, amount) {
+            self.move_cash(at, CashReason::ReturnIssued, -amount, out);
+        }
+        let (account, lend) = (recall.account, recall.lend);
+        let link_seq = self.ledger.send(Message::Return { lend }, account, amount);
+        out.emit(&ReturnIssued { link_seq, account, _pad: 0, amount, lend });
+        Ok(OrderId::NONE)
+    }
+
+    /// Takes the ledger's next message; tells, in any case, how far it is.
+    fn take<S: Sink>(&mut self, link_seq: u64, out: &mut Output<'_, S>) -> Result<(), Refusal> {
+        let next = self.ledger.check_next(link_seq);
+        if next.is_ok() {
+            self.ledger.advance();
+        }
+        let link_seq = self.ledger.applied();
+        out.emit(&LinkApplied { peer: ShardId::LEDGER, _pad: [0; 7], link_seq });
+        next
+    }
+
+    pub(super) fn acked<S: Sink>(&mut self, ack: &LinkAck, out: &mut Output<'_, S>) -> Verdict {
+        require(ack.peer == ShardId::LEDGER, Reject::Malformed)?;
+        self.ledger.ack(ack.link_seq)?;
+        let link_seq = self.ledger.acked();
+        out.emit(&LinkAcked { peer: ShardId::LEDGER, _pad: [0; 7], link_seq });
+        Ok(OrderId::NONE)
+    }
+
+    fn move_cash<S: Sink>(
+        &mut self,
+        at: u32,
+        reason: CashReason,
+        delta: Cash,
+        out: &mut Output<'_, S>,
+    ) {
+        let account = self.accounts.account_mut(at);
+        account.cash = rules::money::cash(i128::from(account.cash) + i128::from(delta));
+        out.emit(&CashChanged {
+            account: account.id,
+            reason,
+            shard: ShardId::LEDGER,
+            _pad: [0; 2],
+            cash: account.cash,
+            delta,
+            lent: 0,
+        });
+    }
+}
