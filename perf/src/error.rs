@@ -6,6 +6,10 @@ use crate::flow::Sums;
 pub enum PerfError {
     #[error("{who} is wrong on this flow: it made {found}, the golden sums are {golden}")]
     Golden { who: &'static str, found: Sums, golden: Sums },
+    #[error("this is not flow C: {missing}: {deeds}")]
+    NotTheFlow { missing: &'static str, deeds: String },
+    #[error("an engine ended in state {found:016x}, the flow leads to {expected:016x}")]
+    State { found: u64, expected: u64 },
     #[error("the shard: {0}")]
     Shard(String),
     #[error("the shard: {0}")]

@@ -41,6 +41,15 @@ pub fn thread_cpu_ns() -> u64 {
     now.tv_sec as u64 * NS_PER_S + now.tv_nsec as u64
 }
 
+/// Memory of this process that is resident now.
+pub fn resident_bytes() -> std::io::Result<u64> {
+    let sizes = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = sizes.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages =
+        pages.ok_or_else(|| std::io::Error::other("no resident pages in /proc/self/statm"))?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +59,15 @@ mod tests {
         let info = "processor\t: 0\nmodel name\t: Quick One @ 3 GHz\nflags\t\t: fpu\n";
         assert_eq!(cpu_name(info).as_deref(), Some("Quick One @ 3 GHz"));
         assert_eq!(cpu_name("nothing here"), None);
+    }
+
+    #[test]
+    fn memory_that_is_written_is_resident() {
+        const BYTES: usize = 64 << 20;
+        let before = resident_bytes().unwrap();
+        let written = std::hint::black_box(vec![1u8; BYTES]);
+        let after = resident_bytes().unwrap();
+        assert!(written.len() as u64 <= after - before + (1 << 20), "{before} to {after}");
     }
 
     #[test]

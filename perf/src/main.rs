@@ -8,10 +8,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod book;
+mod engine;
 mod error;
 mod flow;
 mod machine;
 mod shard;
+mod timing;
 
 #[derive(Debug, Parser)]
 #[command(name = "perf", version, about = "Measures the exchange, and checks what it measures")]
@@ -24,6 +26,8 @@ struct Cli {
 enum What {
     /// The order book alone, on one thread, beside its naive twin.
     Book(book::Args),
+    /// The engine whole, on one thread.
+    Engine(engine::Args),
     /// A whole shard in one process: ring, journal, engine, output.
     Shard(shard::Args),
 }
@@ -31,6 +35,7 @@ enum What {
 fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Book(args) => book::run(&args),
+        What::Engine(args) => engine::run(&args),
         What::Shard(args) => shard::run(&args),
     };
     match done {

@@ -16,6 +16,7 @@ use crate::{
     error::PerfError,
     flow::{self, Command, Flow, FlowName, Sums},
     machine::{Machine, thread_cpu_ns},
+    timing::{clock_overhead_ns, histogram, median},
 };
 
 mod desk;
@@ -194,33 +195,9 @@ fn single_commands<S: Subject>(
     Ok(times)
 }
 
-/// The median time between two readings of the clock with nothing between them.
-fn clock_overhead_ns(clock: &quanta::Clock) -> u64 {
-    const READINGS: usize = 100_000;
-    let mut times = histogram();
-    for _ in 0..READINGS {
-        let start = clock.raw();
-        let end = clock.raw();
-        times.saturating_record(clock.delta_as_nanos(start, end));
-    }
-    times.value_at_quantile(0.5)
-}
-
-fn histogram() -> Histogram<u64> {
-    const NS_MAX: u64 = 1_000_000_000;
-    const DIGITS: u8 = 3;
-    Histogram::new_with_bounds(1, NS_MAX, DIGITS).expect("the bounds are in order")
-}
-
 fn check<S: Subject>(subject: &S, flow: &Flow) -> Result<(), PerfError> {
     let (found, golden) = (subject.sums(), flow.golden);
     if found == golden { Ok(()) } else { Err(PerfError::Golden { who: S::NAME, found, golden }) }
-}
-
-/// Sorts, and takes the middle.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn print(report: &Report, json: bool) -> Result<(), PerfError> {

@@ -13,6 +13,7 @@ mod exchange_core;
 mod maker;
 mod mirror;
 mod random;
+pub mod whole;
 
 pub use mirror::{ACCOUNTS, apply_to_twin};
 

@@ -51,10 +51,11 @@ impl SplitMix {
 
     /// An integer in `0..bound`, from the upper half of a draw.
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((self.next() >> 32) * bound) >> 32
+        ((self.wide() >> 32) * bound) >> 32
     }
 
-    fn next(&mut self) -> u64 {
+    /// A whole draw.
+    pub fn wide(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
