@@ -3,10 +3,10 @@
 
 use protocol::{
     AccountId, Command, Lots, Name, SymbolId, Ticks,
-    command::{Grant, IndexPrice, IndexPrices, SetLeverage},
+    command::{Grant, IndexPrice, IndexPrices, SetLeverage, SetMarginMode},
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::{BRACKETS_MAX, INDEX_PRICES_MAX, QTY_MAX},
-    order::{Side, SymbolState, TimeInForce},
+    order::{MarginMode, Side, SymbolState, TimeInForce},
 };
 
 use super::{
@@ -59,6 +59,10 @@ pub fn commands(scale: &Scale) -> impl Iterator<Item = Command> {
         let (account, symbol, leverage) = (AccountId(account), home(account), leverage(account));
         Command::SetLeverage(SetLeverage { account, symbol, leverage, _pad: 0 })
     });
+    let isolated = (1..=accounts).filter(|account| is_isolated(*account)).map(|account| {
+        let (account, symbol, mode) = (AccountId(account), home(account), MarginMode::Isolated);
+        Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad: 0 })
+    });
     let positions = (1..=accounts).map(|account| {
         let (side, time_in_force) = match account % 2 {
             1 => (Side::Sell, TimeInForce::Gtc),
@@ -67,7 +71,8 @@ pub fn commands(scale: &Scale) -> impl Iterator<Item = Command> {
         let qty = 1 + Lots::from((account - 1) / 2 % 10);
         orders::limit(AccountId(account), home(account), side, time_in_force, MIDDLE, qty)
     });
-    listing.chain(priced).chain(grants).chain(leverages).chain(positions).chain(resting(scale))
+    let funded = listing.chain(priced).chain(grants);
+    funded.chain(leverages).chain(isolated).chain(positions).chain(resting(scale))
 }
 
 fn resting(scale: &Scale) -> impl Iterator<Item = Command> {
@@ -89,6 +94,11 @@ const fn home(account: u32) -> SymbolId {
 
 const fn is_tight(account: u32) -> bool {
     account % TIGHT_ONE_IN == 5
+}
+
+/// Half of the accounts, on their own symbol.
+const fn is_isolated(account: u32) -> bool {
+    ((account - 1) / 2).is_multiple_of(2)
 }
 
 const fn leverage(account: u32) -> u8 {
