@@ -9,7 +9,7 @@ use alloc::{vec, vec::Vec};
 use protocol::{
     AccountId, Cash, Lots, Micros, Rate,
     limits::ACCOUNTS_MAX,
-    order::{PositionSide, Side},
+    order::{HoldState, PositionMode, PositionSide, Side},
 };
 use rules::{Exposure, margin::Totals};
 
@@ -37,6 +37,9 @@ pub(crate) struct Account {
     pub earmark_until: Micros,
     /// Its conditional orders that wait.
     pub algos: u32,
+    pub mode: PositionMode,
+    /// The ledger is about to change the mode: no orders until it has.
+    pub held: bool,
     first: HoldingAt,
 }
 
@@ -240,6 +243,18 @@ impl Accounts {
             .map(|at| (at, &self.holdings[at.index()]))
     }
 
+    /// What of an account stands against a change of its position mode.
+    pub fn hold_state(&self, at: u32) -> HoldState {
+        let any = |is: fn(&Holding) -> bool| self.holdings_of(at).any(|(_, holding)| is(holding));
+        if self.account(at).algos > 0 || any(|holding| holding.orders.count > 0) {
+            HoldState::HasOrders
+        } else if any(|holding| holding.exposure.position.qty != 0) {
+            HoldState::HasPosition
+        } else {
+            HoldState::Clean
+        }
+    }
+
     /// The places of all accounts, by id.
     pub fn places(&self) -> impl Iterator<Item = u32> + '_ {
         self.index.iter().filter_map(|place| place.checked_sub(1))
@@ -251,7 +266,7 @@ impl Accounts {
         for place in self.places() {
             let account = self.account(place);
             into.add(account.id.0).add(account.cash).add(account.earmark);
-            into.add(account.earmark_until);
+            into.add(account.earmark_until).add(account.mode as u8).add(u8::from(account.held));
             let mut holdings: Vec<&Holding> = self.holdings_of(place).map(|pair| pair.1).collect();
             holdings.sort_by_key(|holding| (holding.symbol, holding.side as u8));
             into.add_len(holdings.len());

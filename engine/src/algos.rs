@@ -70,7 +70,8 @@ impl Desk<'_> {
         Ok(OrderId::NONE)
     }
 
-    /// Ends an account's conditional orders on the symbol that `which` picks, oldest first.
+    /// Ends an account's conditional orders on the symbol that `which` picks, leg by
+    /// leg, oldest first.
     pub fn end_algos<S: Sink>(
         &mut self,
         account: AccountId,
@@ -78,16 +79,16 @@ impl Desk<'_> {
         which: impl Fn(u64, &PlaceAlgo) -> bool,
         out: &mut Output<'_, S>,
     ) {
-        let Some(holding) = self.accounts.find_holding(account, self.at, PositionSide::Both) else {
-            return;
-        };
-        let mut next = self.accounts.holding(holding).algos.first;
-        while let Some(at) = next {
-            let triggers = self.triggers();
-            let algo = triggers.get(at);
-            next = algo.next;
-            if which(triggers.count_of(at), &algo.terms) {
-                self.end_algo(at, status, OrderId::NONE, Reject::None, out);
+        for side in PositionSide::ALL {
+            let leg = self.accounts.find_holding(account, self.at, *side);
+            let mut next = leg.and_then(|leg| self.accounts.holding(leg).algos.first);
+            while let Some(at) = next {
+                let triggers = self.triggers();
+                let algo = triggers.get(at);
+                next = algo.next;
+                if which(triggers.count_of(at), &algo.terms) {
+                    self.end_algo(at, status, OrderId::NONE, Reject::None, out);
+                }
             }
         }
     }
@@ -164,7 +165,8 @@ impl Desk<'_> {
     fn check_algo(&self, terms: &PlaceAlgo) -> Result<(), Reject> {
         check_algo_form(terms)?;
         check_form(&order_of(terms, terms.qty), self.now)?;
-        self.check_open(terms.reduce_only || terms.close_position)?;
+        self.check_mode(terms.account, terms.position_side)?;
+        self.check_open(terms.reduces())?;
         if !terms.close_position {
             self.check_qty(terms.qty, order_type_of(terms.algo_type))?;
         }
@@ -175,7 +177,7 @@ impl Desk<'_> {
         if priced {
             self.check_range(terms.price)?;
         }
-        if !terms.close_position && !terms.reduce_only {
+        if !terms.reduces() {
             let basis = if priced { terms.price } else { basis };
             self.check_value(basis, terms.qty)?;
         }

@@ -1,10 +1,10 @@
 //! The filters an order passes before margin is asked for.
 
 use protocol::{
-    Lots, Micros, Reject, Ticks,
+    AccountId, Lots, Micros, Reject, Ticks,
     command::Place,
     limits::{NOTIONAL_MAX, POSITION_MAX},
-    order::{OrderType, PositionSide, PriceMatch, Side, SymbolState, TimeInForce},
+    order::{OrderType, PositionMode, PositionSide, PriceMatch, Side, SymbolState, TimeInForce},
 };
 use rules::{instrument, money::value};
 
@@ -18,7 +18,9 @@ use crate::{
 
 /// What can be said of an order by itself.
 pub(crate) fn check_form(order: &Place, now: Micros) -> Result<(), Reject> {
-    require(order.position_side == PositionSide::Both, Reject::Unsupported)?;
+    let opens = order.position_side != PositionSide::Both && order.reduce_only;
+    let opens = opens && !order.position_side.closed_by(order.side);
+    require(!opens, Reject::InvalidCombination)?;
     let sensible = match order.order_type {
         OrderType::Market => {
             order.price == 0
@@ -38,6 +40,16 @@ pub(crate) fn check_form(order: &Place, now: Micros) -> Result<(), Reject> {
 }
 
 impl Desk<'_> {
+    /// The account takes orders, and of this leg.
+    pub fn check_mode(&self, account: AccountId, side: PositionSide) -> Result<(), Reject> {
+        let known = self.accounts.find(account).map(|at| self.accounts.account(at));
+        let (mode, held) =
+            known.map_or((PositionMode::OneWay, false), |known| (known.mode, known.held));
+        require(!held, Reject::AccountHeld)?;
+        let one_way = side == PositionSide::Both;
+        require(one_way == (mode == PositionMode::OneWay), Reject::PositionSideMismatch)
+    }
+
     /// The symbol takes orders, and there is a price to judge them by.
     pub fn check_open(&self, reduce_only: bool) -> Result<(), Reject> {
         let takes = match self.symbol.spec.state {

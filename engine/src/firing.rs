@@ -5,7 +5,7 @@ use protocol::{
     command::{Place, PlaceAlgo},
     event::AlgoChanged,
     limits::QTY_MAX,
-    order::{AlgoStatus, AlgoType},
+    order::{AlgoStatus, AlgoType, PositionSide},
 };
 
 use crate::{
@@ -86,14 +86,18 @@ impl Desk<'_> {
     pub fn expire_closing<S: Sink>(
         &mut self,
         account: AccountId,
+        leg: PositionSide,
         through: u64,
         out: &mut Output<'_, S>,
     ) {
-        let closes = |count, terms: &PlaceAlgo| terms.close_position && count <= through;
+        let closes = |count, terms: &PlaceAlgo| {
+            terms.close_position && terms.position_side == leg && count <= through
+        };
         self.end_algos(account, AlgoStatus::Expired, closes, out);
     }
 
-    /// Of a stop and a take-profit that close one position on one side, only one fires.
+    /// Of a stop and a take-profit that close one position on one side, only one fires. In hedge
+    /// mode the side says which leg.
     fn expire_partner<S: Sink>(&mut self, fired: &PlaceAlgo, out: &mut Output<'_, S>) {
         let pair = |_, terms: &PlaceAlgo| terms.close_position && terms.side == fired.side;
         self.end_algos(fired.account, AlgoStatus::Expired, pair, out);
@@ -102,7 +106,7 @@ impl Desk<'_> {
     fn fate_of(&self, terms: &PlaceAlgo, scratch: &mut LeftToClose) -> Fate {
         let over = terms.good_till != 0 && terms.good_till <= self.now;
         let mut qty = terms.qty;
-        if terms.close_position || terms.reduce_only {
+        if terms.reduces() {
             let holding = self.accounts.find_holding(terms.account, self.at, terms.position_side);
             let closable = holding.map_or(0, |at| {
                 self.accounts.holding(at).exposure.position.closable(terms.side.sign())
@@ -131,7 +135,7 @@ impl Desk<'_> {
         closes: bool,
         scratch: &mut LeftToClose,
     ) -> Result<Plan, Refusal> {
-        self.check_open(order.reduce_only)?;
+        self.check_open(order.reduces())?;
         if !closes {
             self.check_qty(order.qty, order.order_type)?;
         }

@@ -9,8 +9,8 @@ use protocol::{
     AccountId, Cash, Micros, OrderId, Reject, Seq, SessionId, ShardId,
     command::{Command, Deposit, Genesis, Lend, LinkAck, Return},
     event::{CashChanged, GrantIssued, LendSettled, LinkAcked, LinkApplied, RecallIssued},
-    limits::{CASH_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US, SHARDS_MAX},
-    order::CashReason,
+    limits::{CASH_MAX, PENDING_LENDS_MAX, PENDING_MODES_MAX, RECALL_WAIT_US, SHARDS_MAX},
+    order::{CashReason, PositionMode},
 };
 
 use crate::{
@@ -22,6 +22,10 @@ use crate::{
     output::{Output, Sink},
     verdict::{Verdict, require},
 };
+
+mod modes;
+
+use modes::Change;
 
 /// A lend brings at least this part of what is free, so that the next order need not ask again.
 const LEND_SHARE: Cash = 4;
@@ -36,6 +40,7 @@ struct Wallet {
     lent: [Cash; SHARDS_MAX],
     /// Shards, as bits, that were ever granted anything: where money of the account may be.
     shards: u16,
+    mode: PositionMode,
 }
 
 const _: () = assert!(SHARDS_MAX <= u16::BITS as usize);
@@ -62,6 +67,8 @@ pub(crate) struct Ledger {
     links: Vec<Link>,
     /// By the seq of the lend, which is the order of the deadlines too.
     pending: Vec<Pending>,
+    /// Of position modes, by their seq, which is the order of the deadlines too.
+    changes: Vec<Change>,
     deposits: i128,
 }
 
@@ -73,6 +80,7 @@ impl Ledger {
             wallets: Vec::with_capacity(capacity.accounts),
             links: (0..genesis.shards).map(|_| Link::new()).collect(),
             pending: Vec::with_capacity(PENDING_LENDS_MAX),
+            changes: Vec::with_capacity(PENDING_MODES_MAX),
             deposits: 0,
         }
     }
@@ -87,9 +95,12 @@ impl Ledger {
             Command::Deposit(deposit) => self.deposit(deposit, out),
             Command::Lend(lend) => self.lend(frame, lend, out),
             Command::Return(back) => self.take_back(back, out),
+            Command::SetPositionMode(set) => self.set_position_mode(frame, set, out),
+            Command::Held(held) => self.take_held(held, out),
             Command::LinkAck(ack) => self.acked(ack, out),
             Command::Tick(_) => {
                 self.tick(frame.now, out);
+                self.end_changes(frame.now, out);
                 Ok(OrderId::NONE)
             }
             Command::Place(_)
@@ -110,14 +121,18 @@ impl Ledger {
             | Command::SetSymbolState(_)
             | Command::IndexPrices(_)
             | Command::Grant(_)
-            | Command::Recall(_) => Err(Reject::WrongShard.into()),
+            | Command::Recall(_)
+            | Command::Hold(_)
+            | Command::Release(_) => Err(Reject::WrongShard.into()),
             Command::Open(_) | Command::Genesis(_) => Err(Reject::Unsupported.into()),
         }
     }
 
-    /// When the first lend's patience ends.
+    /// When the patience of the first lend or change of mode ends.
     pub fn wake_at(&self) -> Option<Micros> {
-        self.pending.first().map(|pending| pending.deadline)
+        let lend = self.pending.first().map(|pending| pending.deadline);
+        let change = self.changes.first().map(|change| change.deadline);
+        [lend, change].into_iter().flatten().min()
     }
 
     /// Messages the shards have not acknowledged.
@@ -132,6 +147,7 @@ impl Ledger {
         for place in self.index.iter().filter_map(|place| place.checked_sub(1)) {
             let wallet = &self.wallets[place as usize];
             into.add(wallet.account.0).add(wallet.free).add(wallet.transfer).add(wallet.shards);
+            into.add(wallet.mode as u8);
             wallet.lent.iter().for_each(|lent| {
                 into.add(*lent);
             });
@@ -143,6 +159,8 @@ impl Ledger {
             into.add(pending.account.0).add(pending.shard.0).add(pending.amount);
             into.add(pending.deadline).add(pending.awaited);
         }
+        into.add_len(self.changes.len());
+        self.changes.iter().for_each(|change| change.digest(into));
     }
 
     fn deposit<S: Sink>(&mut self, deposit: &Deposit, out: &mut Output<'_, S>) -> Verdict {

@@ -2,6 +2,7 @@
 
 use protocol::limits::{
     ACCOUNTS_MAX, ALGOS_MAX, EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX, PENDING_LENDS_MAX,
+    SHARDS_MAX,
 };
 
 /// Amendments that one order may see.
@@ -14,6 +15,8 @@ pub const GOOD_TILL_MIN_US: u64 = 600_000_000;
 pub const GOOD_TILL_MAX_US: u64 = 253_402_300_799_000_000;
 /// Lends that one tick of the ledger settles.
 pub const LENDS_PER_TICK_MAX: usize = 1_024;
+/// Changes of position modes that one tick of the ledger ends.
+pub const MODES_PER_TICK_MAX: usize = 64;
 /// Conditional orders that may wait on one shard.
 pub const ALGOS_SHARD_MAX: usize = 1_000_000;
 /// Units of pending work that a frame does before its command.
@@ -40,7 +43,10 @@ const _: () = assert!(
     WORK_EVENTS_MAX + UNIT_EVENTS_MAX + EVENTS_RESERVE + CANCEL_ALL_EVENTS
         <= EVENTS_PER_COMMAND_MAX
 );
-// A settled lend: cash, grant, answer.
-const _: () = assert!(3 * LENDS_PER_TICK_MAX < EVENTS_PER_COMMAND_MAX);
+// A settled lend: cash, grant, answer. An ended change: a release to each shard, the mode and the
+// answer.
+const _: () = assert!(
+    3 * LENDS_PER_TICK_MAX + (SHARDS_MAX + 2) * MODES_PER_TICK_MAX < EVENTS_PER_COMMAND_MAX
+);
 const _: () = assert!(LENDS_PER_TICK_MAX <= PENDING_LENDS_MAX);
 const _: () = assert!(ACCOUNTS_MAX < u32::MAX as usize);

@@ -5,8 +5,9 @@ use alloc::collections::VecDeque;
 
 use protocol::{
     AccountId, Cash, Command, Reject, Seq, ShardId,
-    command::{Grant, Recall, Return},
-    limits::LINK_WINDOW_MAX,
+    command::{Grant, Held, Hold, Recall, Release, Return},
+    limits::{LINK_WINDOW_MAX, PENDING_MODES_MAX},
+    order::{HoldState, ModeChange},
 };
 
 use crate::{
@@ -23,6 +24,9 @@ pub(crate) enum Message {
     Grant,
     Recall { lend: Seq },
     Return { lend: Seq },
+    Hold { change: Seq },
+    Release { mode: ModeChange },
+    Held { change: Seq, state: HoldState },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +78,14 @@ impl Link {
         self.unacked.len() < LINK_WINDOW_MAX
     }
 
-    /// Keeps a message until it is acknowledged; returns its place in the stream.
+    /// Keeps a message until it is acknowledged; returns its place in the stream. The releases
+    /// that holds will need have room beyond the window.
     pub fn send(&mut self, message: Message, account: AccountId, amount: Cash) -> u64 {
-        assert!(self.has_room(), "room is asked for first");
+        let most = match message {
+            Message::Release { .. } => LINK_WINDOW_MAX + PENDING_MODES_MAX,
+            _ => LINK_WINDOW_MAX,
+        };
+        assert!(self.unacked.len() < most, "room is asked for first");
         self.unacked.push_back(Unacked { message, account, amount });
         self.acked + self.unacked.len() as u64
     }
@@ -105,6 +114,9 @@ impl Link {
                 Message::Grant => (0u8, 0),
                 Message::Recall { lend } => (1, lend),
                 Message::Return { lend } => (2, lend),
+                Message::Hold { change } => (3, change),
+                Message::Release { mode } => (4, mode as u64),
+                Message::Held { change, state } => (5 + state as u8, change),
             };
             into.add(kind).add(lend).add(unacked.account.0).add(unacked.amount);
         }
@@ -122,6 +134,14 @@ impl Unacked {
             Message::Return { lend } => {
                 let (from, _pad) = (me, [0; 3]);
                 Command::Return(Return { link_seq, account, from, _pad, amount, lend })
+            }
+            Message::Hold { change } => Command::Hold(Hold { link_seq, change, account, _pad: 0 }),
+            Message::Release { mode } => {
+                Command::Release(Release { link_seq, account, mode, _pad: [0; 3] })
+            }
+            Message::Held { change, state } => {
+                let (from, _pad) = (me, [0; 2]);
+                Command::Held(Held { link_seq, change, account, from, state, _pad })
             }
         }
     }

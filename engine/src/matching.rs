@@ -6,7 +6,7 @@ use protocol::{
     AccountId, Lots, OrderId, Rate, Ticks,
     event::{Fill, Trade},
     limits::FILLS_MAX,
-    order::{CloseReason, OrderStatus, SelfTradePrevention, Side},
+    order::{CloseReason, OrderStatus, PositionSide, SelfTradePrevention, Side},
 };
 use rules::{
     Exposure, fees,
@@ -224,8 +224,8 @@ impl Desk<'_> {
 
     /// What was to close an account's position has lost its purpose.
     #[cold]
-    fn note_gone(&mut self, account: AccountId) {
-        let unit = Unit::Gone { account, through: self.triggers().count() };
+    fn note_gone(&mut self, account: AccountId, leg: PositionSide) {
+        let unit = Unit::Gone { account, leg, through: self.triggers().count() };
         self.work.add(self.symbol.spec.symbol, unit);
     }
 
@@ -255,7 +255,7 @@ impl Desk<'_> {
         account.cash = cash(i128::from(account.cash) + pnl - fee);
         let account = *account;
         if closing && before != 0 && before.signum() != position.qty.signum() {
-            self.note_gone(account.id);
+            self.note_gone(account.id, position_side);
         }
         Fill {
             order: OrderId::NONE,

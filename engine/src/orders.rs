@@ -51,7 +51,7 @@ impl Desk<'_> {
             self_trade: order.self_trade,
             price_match: order.price_match,
             position_side: order.position_side,
-            reduce_only: order.reduce_only,
+            reduce_only: order.reduces(),
             _pad: [0; 3],
             price: plan.price,
             qty: plan.qty,
@@ -75,7 +75,7 @@ impl Desk<'_> {
                 algo,
                 time_in_force: order.time_in_force,
                 self_trade: order.self_trade,
-                reduce_only: order.reduce_only,
+                reduce_only: order.reduces(),
                 ..Terms::default()
             },
         };
@@ -100,7 +100,8 @@ impl Desk<'_> {
         scratch: &mut LeftToClose,
     ) -> Result<Plan, Refusal> {
         check_form(order, self.now)?;
-        self.check_open(order.reduce_only)?;
+        self.check_mode(order.account, order.position_side)?;
+        self.check_open(order.reduces())?;
         self.check_qty(order.qty, order.order_type)?;
         self.plan_sized(order, last_try, scratch)
     }
@@ -133,8 +134,7 @@ impl Desk<'_> {
         };
         let qty = self.check_size(order, price, holding)?;
         let rests = rests(order.order_type, order.time_in_force);
-        let room = holding.orders.count < OPEN_ORDERS_MAX;
-        require(!rests || room, Reject::TooManyOpenOrders)?;
+        require(!rests || self.has_room(holding, order.account), Reject::TooManyOpenOrders)?;
         require(!rests || self.accounts.resting < ORDERS_MAX, Reject::ShardFull)?;
         let client = self.clients.key(order.account, &order.client_id);
         require(self.clients.find(client).is_none(), Reject::ClientIdDuplicate)?;
@@ -145,7 +145,7 @@ impl Desk<'_> {
         let best_bid = self.symbol.book.best(Side::Buy).unwrap_or(0);
         let taker_fee = holding.fees(self.quote()).taker;
         let reserve = OrderTerms::new(order.side, limit, self.quote().mark, best_bid, taker_fee);
-        if !order.reduce_only {
+        if !order.reduces() {
             let put = reserve.reserve(order.side, qty, self.quote().mult);
             let closes = holding.closes(order.side, qty);
             self.check_margin(order.account, holding, closes, (&none(), &put), last_try)?;
@@ -208,7 +208,7 @@ impl Desk<'_> {
         Ok(id)
     }
 
-    /// Ends an account's open orders on the symbol, oldest accept first.
+    /// Ends an account's open orders on the symbol, leg by leg, oldest accept first.
     pub fn cancel_all<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) -> Verdict {
         self.check_cancellable()?;
         self.close_all(account, out);
@@ -217,7 +217,8 @@ impl Desk<'_> {
 
     /// As [`Self::cancel_all`], whatever the symbol's state is.
     pub fn close_all<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) {
-        if let Some(at) = self.accounts.find_holding(account, self.at, PositionSide::Both) {
+        for side in PositionSide::ALL {
+            let Some(at) = self.accounts.find_holding(account, self.at, *side) else { continue };
             while let Some(slot) = self.accounts.holding(at).orders.first {
                 self.close(slot, OrderStatus::Canceled, CloseReason::Canceled, out);
             }
@@ -274,20 +275,31 @@ impl Desk<'_> {
         Ok(limit)
     }
 
+    /// The account may have one more order on the symbol.
+    fn has_room(&self, holding: &Holding, account: AccountId) -> bool {
+        let open = match holding.side {
+            PositionSide::Both => holding.orders.count,
+            PositionSide::Long | PositionSide::Short => {
+                self.accounts.legs(account, self.at).map(|(_, leg)| leg.orders.count).sum()
+            }
+        };
+        open < OPEN_ORDERS_MAX
+    }
+
     /// The order's value is within bounds; returns its quantity, capped to what it can reduce.
     fn check_size(&self, order: &Place, limit: Ticks, holding: &Holding) -> Result<Lots, Reject> {
         let basis = match order.order_type {
             OrderType::Limit => limit,
             OrderType::Market => self.quote().mark,
         };
-        if !order.reduce_only {
+        let reduce_only = order.reduces();
+        if !reduce_only {
             self.check_value(basis, order.qty)?;
         }
         let reserved = holding.exposure.reserved;
-        let reduce_only = order.reduce_only;
         let sizes = Sizes { limit, remaining: order.qty, cum_quote: 0, reduce_only };
         self.check_arithmetic(holding, &sizes, reserved.buy + reserved.sell)?;
-        if !order.reduce_only {
+        if !reduce_only {
             return Ok(order.qty);
         }
         let closable = holding.exposure.position.closable(order.side.sign());

@@ -8,6 +8,8 @@ use protocol::{
     order::{AlgoStatus, MarginMode, PositionSide},
 };
 
+use rules::Exposure;
+
 use crate::{
     accounts::{Fees, Holding},
     countdowns::Deadline,
@@ -31,12 +33,15 @@ impl Desk<'_> {
         let sensible = (1..=brackets.leverage_max()).contains(&set.leverage);
         require(sensible, Reject::LeverageInvalid)?;
         let value_max = i128::from(brackets.value_max(set.leverage));
+        for (_, leg) in self.accounts.legs(set.account, self.at) {
+            let Exposure { mode, position, .. } = leg.exposure;
+            let isolated = mode == MarginMode::Isolated && position.qty != 0;
+            let lower = set.leverage < leg.leverage(quote);
+            require(!(isolated && lower), Reject::IsolatedLeverage)?;
+        }
         let mut needed = 0;
         for (_, leg) in self.accounts.legs(set.account, self.at) {
             let exposure = &leg.exposure;
-            let isolated = exposure.mode == MarginMode::Isolated && exposure.position.qty != 0;
-            let lower = set.leverage < leg.leverage(quote);
-            require(!(isolated && lower), Reject::IsolatedLeverage)?;
             let worst = exposure.worst_value(quote.mark, quote.mult);
             require(worst <= value_max, Reject::PositionLimit)?;
             needed += exposure.initial_margin(quote.mark, quote.mult, set.leverage)
@@ -81,8 +86,8 @@ impl Desk<'_> {
         let at = at.ok_or(Reject::NoPosition)?;
         let (quote, holding) = (self.quote(), self.accounts.holding(at));
         let exposure = holding.exposure;
-        require(exposure.mode == MarginMode::Isolated, Reject::NotIsolated)?;
         require(exposure.position.qty != 0, Reject::NoPosition)?;
+        require(exposure.mode == MarginMode::Isolated, Reject::NotIsolated)?;
         if amount > 0 {
             require(exposure.wallet <= CASH_MAX - amount, Reject::AmountInvalid)?;
             let refused = Reject::CrossInsufficient;

@@ -22,6 +22,7 @@ use crate::{
     work::{Job, Unit, Work},
 };
 
+mod modes;
 mod money;
 
 pub(crate) struct Shard {
@@ -131,9 +132,13 @@ impl Shard {
             Command::Recall(recall) => self.recall(frame, recall, out),
             Command::LinkAck(ack) => self.acked(ack, out),
             Command::Tick(_) => Ok(OrderId::NONE),
-            Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
-                Err(Reject::WrongShard.into())
-            }
+            Command::Hold(hold) => self.hold(hold, out),
+            Command::Release(release) => self.release(release, out),
+            Command::Deposit(_)
+            | Command::Lend(_)
+            | Command::Return(_)
+            | Command::SetPositionMode(_)
+            | Command::Held(_) => Err(Reject::WrongShard.into()),
             Command::Countdown(set) => {
                 check_account(set.account)?;
                 self.desk(frame, set.symbol)?.set_countdown(set, out)
@@ -208,7 +213,9 @@ impl Shard {
         let mut scratch = core::mem::take(&mut self.left_to_close);
         let mut desk = self.work_desk(now, job.symbol, out);
         match job.unit {
-            Unit::Gone { account, through } => desk.expire_closing(account, through, out),
+            Unit::Gone { account, leg, through } => {
+                desk.expire_closing(account, leg, through, out);
+            }
             Unit::Fire { count } => desk.fire(count, &mut scratch, out),
         }
         self.left_to_close = scratch;

@@ -7,7 +7,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use protocol::{AccountId, SymbolId};
+use protocol::{AccountId, SymbolId, order::PositionSide};
 
 use crate::hash::Digest;
 
@@ -19,7 +19,7 @@ const QUEUE_WARM: usize = 1_024;
 pub(crate) enum Unit {
     /// The account's position has gone: so do the conditional orders that were to close it, up to
     /// this count of the symbol.
-    Gone { account: AccountId, through: u64 },
+    Gone { account: AccountId, leg: PositionSide, through: u64 },
     /// The condition of the symbol's `count`th conditional order has come true.
     Fire { count: u64 },
 }
@@ -76,7 +76,9 @@ impl Work {
         for job in &self.queue {
             into.add(job.symbol.0);
             match job.unit {
-                Unit::Gone { account, through } => into.add(0u8).add(account.0).add(through),
+                Unit::Gone { account, leg, through } => {
+                    into.add(0u8).add(account.0).add(leg as u8).add(through)
+                }
                 Unit::Fire { count } => into.add(1u8).add(count),
             };
         }

@@ -17,8 +17,9 @@ use std::collections::VecDeque;
 
 use protocol::{
     Command, Envelope, Event, ShardId,
-    command::{Grant, LinkAck, Recall, Return},
+    command::{Grant, Held, Hold, LinkAck, Recall, Release, Return},
     event,
+    event::{HeldIssued, HoldIssued, ReleaseIssued},
     limits::{COMMAND_BYTES_MAX, SHARDS_MAX},
     wire::{self, Message, MessageKind},
 };
@@ -140,6 +141,22 @@ impl Links {
                 });
                 self.push(ShardId::LEDGER, returned.link_seq, command);
             }
+            Event::HoldIssued(hold) => {
+                let &HoldIssued { link_seq, change, account, to, .. } = hold;
+                let command = Command::Hold(Hold { link_seq, change, account, _pad: 0 });
+                self.push(to, link_seq, command);
+            }
+            Event::ReleaseIssued(release) => {
+                let &ReleaseIssued { link_seq, account, to, mode, .. } = release;
+                let command = Command::Release(Release { link_seq, account, mode, _pad: [0; 3] });
+                self.push(to, link_seq, command);
+            }
+            Event::HeldIssued(held) => {
+                let &HeldIssued { link_seq, change, account, state, .. } = held;
+                let (from, _pad) = (self.own, [0; 2]);
+                let body = Held { link_seq, change, account, from, state, _pad };
+                self.push(ShardId::LEDGER, link_seq, Command::Held(body));
+            }
             Event::LinkApplied(applied) => {
                 if let Some(link) = self.link(applied.peer) {
                     link.to_acknowledge = link.to_acknowledge.max(Some(applied.link_seq));
@@ -169,7 +186,9 @@ impl Links {
             | Event::SymbolStateChanged(_)
             | Event::Mark(_)
             | Event::CashChanged(_)
-            | Event::LendSettled(_) => {}
+            | Event::LendSettled(_)
+            | Event::PositionModeChanged(_)
+            | Event::PositionModeSettled(_) => {}
         }
     }
 

@@ -13,8 +13,8 @@ use crate::{
     layout::{layout, read},
     limits::{COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
     order::{
-        AlgoType, MarginMode, OrderType, PositionSide, PriceMatch, SelfTradePrevention,
-        SessionKind, Side, SymbolState, TimeInForce, WorkingType,
+        AlgoType, HoldState, MarginMode, ModeChange, OrderType, PositionMode, PositionSide,
+        PriceMatch, SelfTradePrevention, SessionKind, Side, SymbolState, TimeInForce, WorkingType,
     },
 };
 
@@ -117,6 +117,8 @@ bodies! {
     Deposit(Deposit) = 50,
     /// To the ledger, from a gateway: lend to a shard.
     Lend(Lend) = 51,
+    /// To the ledger, from a gateway: one leg a symbol, or two; on all shards or on none.
+    SetPositionMode(SetPositionMode) = 52,
     /// Ledger to shard.
     Grant(Grant) = 60,
     /// Ledger to shard.
@@ -125,12 +127,27 @@ bodies! {
     Return(Return) = 62,
     /// Either way: everything up to a number has been applied over there.
     LinkAck(LinkAck) = 63,
+    /// Ledger to shard: take no orders of an account that has none and no position.
+    Hold(Hold) = 64,
+    /// Ledger to shard: the hold is over.
+    Release(Release) = 65,
+    /// Shard to ledger; the answer to a hold.
+    Held(Held) = 66,
 }
 
 impl CommandKind {
     /// Made by the cluster's own links, which count for themselves and need no session.
     pub const fn is_link(self) -> bool {
-        matches!(self, Self::Grant | Self::Recall | Self::Return | Self::LinkAck)
+        matches!(
+            self,
+            Self::Grant
+                | Self::Recall
+                | Self::Return
+                | Self::LinkAck
+                | Self::Hold
+                | Self::Release
+                | Self::Held
+        )
     }
 }
 
@@ -142,6 +159,20 @@ impl Command {
         out[..ENVELOPE_BYTES].copy_from_slice(envelope.as_bytes());
         out[ENVELOPE_BYTES..len].copy_from_slice(body);
         len
+    }
+}
+
+impl Place {
+    /// It can only reduce its position: by its owner's word, or as it closes a leg.
+    pub const fn reduces(&self) -> bool {
+        self.reduce_only || self.position_side.closed_by(self.side)
+    }
+}
+
+impl PlaceAlgo {
+    /// As [`Place::reduces`] of what it becomes.
+    pub const fn reduces(&self) -> bool {
+        self.reduce_only || self.close_position || self.position_side.closed_by(self.side)
     }
 }
 
@@ -300,5 +331,23 @@ layout!(Return {
     amount: Cash,
     /// The Lend that the recall was for.
     lend: u64,
+});
+layout!(SetPositionMode { account: AccountId, mode: PositionMode, _pad: [u8; 3] });
+layout!(Hold {
+    link_seq: u64,
+    /// The SetPositionMode it is for, by its seq at the ledger.
+    change: u64,
+    account: AccountId,
+    _pad: u32,
+});
+layout!(Release { link_seq: u64, account: AccountId, mode: ModeChange, _pad: [u8; 3] });
+layout!(Held {
+    link_seq: u64,
+    /// The SetPositionMode that the hold was for.
+    change: u64,
+    account: AccountId,
+    from: ShardId,
+    state: HoldState,
+    _pad: [u8; 2],
 });
 layout!(LinkAck { peer: ShardId, _pad: [u8; 7], link_seq: u64 });

@@ -14,8 +14,9 @@ use crate::{
     layout::{layout, read},
     limits::EVENT_BYTES_MAX,
     order::{
-        AlgoStatus, CashReason, CloseReason, MarginMode, OrderStatus, OrderType, PositionSide,
-        PriceMatch, SelfTradePrevention, SessionKind, Side, SymbolState, TimeInForce,
+        AlgoStatus, CashReason, CloseReason, HoldState, MarginMode, ModeChange, OrderStatus,
+        OrderType, PositionMode, PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side,
+        SymbolState, TimeInForce,
     },
 };
 
@@ -108,6 +109,8 @@ events! {
     FeesChanged(FeesChanged) = 21,
     /// Cash of an account went into an isolated wallet or out of it; its sum is as before.
     MarginMoved(MarginMoved) = 22,
+    /// An account's position mode as it is now: on a shard, and on the ledger when it has changed.
+    PositionModeChanged(PositionModeChanged) = 23,
     SymbolListed(SymbolSpec) = 30,
     BracketsSet(Brackets) = 31,
     SymbolStateChanged(SymbolStateChanged) = 32,
@@ -116,6 +119,8 @@ events! {
     CashChanged(CashChanged) = 50,
     /// Ledger: a Lend has its answer.
     LendSettled(LendSettled) = 51,
+    /// Ledger: a change of the position mode has its answer.
+    PositionModeSettled(PositionModeSettled) = 52,
     /// A message for a link's other end; it is sent until acknowledged.
     GrantIssued(GrantIssued) = 60,
     RecallIssued(RecallIssued) = 61,
@@ -124,6 +129,9 @@ events! {
     LinkApplied(LinkApplied) = 63,
     /// The other end has applied up to here.
     LinkAcked(LinkAcked) = 64,
+    HoldIssued(HoldIssued) = 65,
+    ReleaseIssued(ReleaseIssued) = 66,
+    HeldIssued(HeldIssued) = 67,
 }
 
 /// Splits the first event off `bytes`: header, event, rest.
@@ -363,5 +371,39 @@ layout!(RecallIssued {
     lend: u64,
 });
 layout!(ReturnIssued { link_seq: u64, account: AccountId, _pad: u32, amount: Cash, lend: u64 });
+layout!(PositionModeChanged {
+    account: AccountId,
+    mode: PositionMode,
+    /// The shard takes no orders of the account: the ledger is about to change the mode.
+    held: bool,
+    _pad: [u8; 2],
+});
+layout!(PositionModeSettled {
+    /// The SetPositionMode's session and number, and its seq.
+    session: SessionId,
+    number: u64,
+    change: u64,
+    account: AccountId,
+    /// As it is now.
+    mode: PositionMode,
+    _pad: u8,
+    /// [`Reject::None`]: it was changed.
+    reject: Reject,
+});
+layout!(HoldIssued { link_seq: u64, change: u64, account: AccountId, to: ShardId, _pad: [u8; 3] });
+layout!(ReleaseIssued {
+    link_seq: u64,
+    account: AccountId,
+    to: ShardId,
+    mode: ModeChange,
+    _pad: [u8; 2],
+});
+layout!(HeldIssued {
+    link_seq: u64,
+    change: u64,
+    account: AccountId,
+    state: HoldState,
+    _pad: [u8; 3],
+});
 layout!(LinkApplied { peer: ShardId, _pad: [u8; 7], link_seq: u64 });
 layout!(LinkAcked { peer: ShardId, _pad: [u8; 7], link_seq: u64 });

@@ -53,5 +53,9 @@ pub const RECALL_WAIT_US: u64 = 250_000;
 pub const EARMARK_US: u64 = 1_000_000;
 /// Lend requests waiting for recalled collateral at once.
 pub const PENDING_LENDS_MAX: usize = 4_096;
+/// How long shards may take to say whether a position mode can change, in log time.
+pub const MODE_WAIT_US: u64 = 1_000_000;
+/// Changes of position modes that wait for shards at once.
+pub const PENDING_MODES_MAX: usize = 1_024;
 /// Unacknowledged messages of one link between the ledger and a shard.
 pub const LINK_WINDOW_MAX: usize = 65_536;

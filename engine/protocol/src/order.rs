@@ -52,13 +52,33 @@ word!(TimeInForce {
 word!(/// Which side of a match between one owner's orders expires; the taker's mode decides.
 SelfTradePrevention { ExpireTaker = 0, ExpireMaker = 1, ExpireBoth = 2 });
 word!(/// The leg of a position: both ways in one, or, in hedge mode, the long and the short one.
-#[derive(Default)]
+#[derive(Default, PartialOrd, Ord)]
 PositionSide {
     #[default]
     Both = 0,
     Long = 1,
     Short = 2,
 });
+
+impl PositionSide {
+    /// An order of this side closes the leg; both ways in one close either way, so of them this
+    /// says nothing.
+    pub const fn closed_by(self, side: Side) -> bool {
+        matches!((self, side), (Self::Long, Side::Sell) | (Self::Short, Side::Buy))
+    }
+}
+
+word!(/// Whether an account's positions have one leg a symbol or two.
+#[derive(Default)]
+PositionMode {
+    #[default]
+    OneWay = 0,
+    Hedge = 1,
+});
+word!(/// What stands against a change of the position mode on a shard.
+HoldState { Clean = 0, HasOrders = 1, HasPosition = 2 });
+word!(/// How a hold ends.
+ModeChange { Keep = 0, OneWay = 1, Hedge = 2 });
 word!(/// What backs a position: all of the account, or a wallet of its own.
 #[derive(Default)]
 MarginMode {

@@ -36,7 +36,7 @@ rejects! {
     WrongShard = 6,
     /// A named limit of the shard is reached (accounts, orders, sessions, symbols).
     ShardFull = 7,
-    /// Not in this shard's rules yet (a position side in one-way mode, a margin mode).
+    /// A command that only a node makes for itself.
     Unsupported = 8,
 
     // of symbols
@@ -135,6 +135,18 @@ rejects! {
     CrossInsufficient = 81,
     /// An isolated wallet can't spare so much.
     IsolatedInsufficient = 82,
+
+    // of position modes
+    /// The account has the position mode already.
+    PositionModeUnchanged = 90,
+    /// The account has open orders on some shard.
+    PositionModeOrders = 91,
+    /// The account has a position on some shard.
+    PositionModePosition = 92,
+    /// A leg in one-way mode, or none in hedge mode.
+    PositionSideMismatch = 93,
+    /// The account's position mode is being changed.
+    AccountHeld = 94,
 }
 
 impl Reject {

@@ -63,7 +63,11 @@ impl Shard {
     }
 
     /// Takes the ledger's next message; tells, in any case, how far it is.
-    fn take<S: Sink>(&mut self, link_seq: u64, out: &mut Output<'_, S>) -> Result<(), Refusal> {
+    pub(super) fn take<S: Sink>(
+        &mut self,
+        link_seq: u64,
+        out: &mut Output<'_, S>,
+    ) -> Result<(), Refusal> {
         let next = self.ledger.check_next(link_seq);
         if next.is_ok() {
             self.ledger.advance();

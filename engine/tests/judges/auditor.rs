@@ -12,8 +12,8 @@ use protocol::{
 use crate::{auditor_algos::AlgoBooks, auditor_margin::Modes};
 
 #[derive(Clone, Copy, Debug)]
-struct Order {
-    account: u32,
+pub struct Order {
+    pub account: u32,
     leg: PositionSide,
     side: Side,
     order_type: OrderType,
@@ -24,7 +24,7 @@ struct Order {
     quote: i128,
     reduce_only: bool,
     good_till: u64,
-    ended: bool,
+    pub ended: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -51,7 +51,7 @@ pub struct Symbol {
 #[derive(Default)]
 pub struct Auditor {
     pub symbols: BTreeMap<u16, Symbol>,
-    orders: BTreeMap<(u16, u64), Order>,
+    pub orders: BTreeMap<(u16, u64), Order>,
     levels: BTreeMap<(u16, u8, i64), i64>,
     pub positions: BTreeMap<Leg, Position>,
     pub reserved: BTreeMap<Leg, [i64; 4]>,
@@ -110,6 +110,7 @@ impl Auditor {
     fn hear(&mut self, event: &Event) {
         match event {
             Event::OrderAccepted(order) => {
+                self.check_leg(order);
                 self.algos.order_accepted(order.symbol.0, order.order.0);
                 let leg = (order.account.0, order.symbol.0, order.position_side as u8);
                 let closable = match self.position(leg).qty {
@@ -201,14 +202,21 @@ impl Auditor {
                 *cash += change.delta;
                 assert_eq!(*cash, change.cash);
             }
+            Event::PositionModeChanged(change) => self.hear_mode(change),
             Event::Outcome(_)
             | Event::SessionOpened(_)
             | Event::FeesChanged(_)
             | Event::SymbolStateChanged(_)
             | Event::LinkApplied(_)
             | Event::LinkAcked(_)
-            | Event::ReturnIssued(_) => {}
-            Event::LendSettled(_) | Event::GrantIssued(_) | Event::RecallIssued(_) => {
+            | Event::ReturnIssued(_)
+            | Event::HeldIssued(_) => {}
+            Event::LendSettled(_)
+            | Event::GrantIssued(_)
+            | Event::RecallIssued(_)
+            | Event::HoldIssued(_)
+            | Event::ReleaseIssued(_)
+            | Event::PositionModeSettled(_) => {
                 panic!("a trading shard does not say {event:?}")
             }
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    event::{MarginMoved, SettingsChanged},
-    order::MarginMode,
+    event::{MarginMoved, OrderAccepted, PositionModeChanged, SettingsChanged},
+    order::{MarginMode, PositionMode, PositionSide},
 };
 
 use crate::auditor::{Auditor, Leg, Position};
@@ -14,6 +14,11 @@ use crate::auditor::{Auditor, Leg, Position};
 pub struct Modes {
     leverage: BTreeMap<(u32, u16), u8>,
     isolated: BTreeMap<(u32, u16), bool>,
+    /// Accounts in hedge mode, and those that are held.
+    hedge: BTreeMap<u32, bool>,
+    held: BTreeMap<u32, bool>,
+    /// Changes of the position mode, to know that a flow has some.
+    pub changed: usize,
     /// Margin moved into wallets and out of them, to know that a flow does it.
     pub moved: [usize; 2],
 }
@@ -31,6 +36,30 @@ impl Auditor {
         let mut legs = self.positions.range((key.0, key.1, 0)..=(key.0, key.1, u8::MAX));
         let flat = legs.all(|(_, held)| held.qty == 0);
         assert!(before == isolated || flat, "a margin mode changes without a position: {set:?}");
+    }
+
+    pub fn hear_mode(&mut self, change: &PositionModeChanged) {
+        let account = change.account.0;
+        let mut orders = self.orders.values();
+        let open = orders.any(|order| order.account == account && !order.ended);
+        let legs = self.positions.range((account, 0, 0)..=(account, u16::MAX, u8::MAX));
+        let flat = legs.into_iter().all(|(_, held)| held.qty == 0);
+        assert!(flat && !open, "only what has nothing open is held or changes: {change:?}");
+        let hedge = change.mode == PositionMode::Hedge;
+        let before = self.modes.hedge.insert(account, hedge).unwrap_or(false);
+        let was_held = self.modes.held.insert(account, change.held).unwrap_or(false);
+        assert!(before == hedge || was_held, "a mode changes out of a hold: {change:?}");
+        self.modes.changed += usize::from(before != hedge);
+    }
+
+    /// Accounts that are held take no orders; legs are of hedge mode, and each has its sign.
+    pub fn check_leg(&self, order: &OrderAccepted) {
+        let of = |map: &BTreeMap<u32, bool>| map.get(&order.account.0).copied().unwrap_or(false);
+        assert!(!of(&self.modes.held), "held: {order:?}");
+        let both = order.position_side == PositionSide::Both;
+        assert_ne!(of(&self.modes.hedge), both, "{order:?}");
+        let closes = order.position_side.closed_by(order.side);
+        assert!(order.reduce_only || !closes, "what closes a leg only reduces: {order:?}");
     }
 
     pub fn hear_margin(&mut self, moved: &MarginMoved) {
@@ -54,6 +83,8 @@ impl Auditor {
 
     /// A wallet follows its position: its part of what closes goes, what opens brings its margin.
     pub fn check_wallet(&self, leg: Leg, before: Position, after: Position, lot: i128) {
+        let sign = [0, 1, -1][usize::from(leg.2)];
+        assert!(sign == 0 || after.qty * sign >= 0, "a leg on its side: {leg:?} {}", after.qty);
         if !self.is_isolated(leg) {
             assert_eq!(after.wallet, 0, "a cross position has no wallet: {leg:?}");
             return;

@@ -1,14 +1,16 @@
 //! A bench to put an engine on: it makes frames, keeps the log and collects the events.
 
+use std::collections::BTreeSet;
+
 use engine::{Capacity, Engine, Sink};
 use protocol::{
     AccountId, Command, Envelope, Event, EventBody, FrameHeader, Name, Reject, SessionId, ShardId,
     SymbolId,
-    command::{Genesis, Grant, IndexPrice, IndexPrices, Open, SetMarginMode},
+    command::{Genesis, Grant, Hold, IndexPrice, IndexPrices, Open, Release, SetMarginMode},
     event::Outcome,
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::{BRACKETS_MAX, COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
-    order::{MarginMode, SessionKind, Side, SymbolState},
+    order::{MarginMode, ModeChange, PositionMode, SessionKind, Side, SymbolState},
 };
 
 pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
@@ -52,6 +54,11 @@ pub struct Bench {
     pub sides: [Vec<Side>; 2],
     pub trades: usize,
     pub work_per_turn: usize,
+    /// Accounts in hedge mode, and those that are held.
+    pub hedged: BTreeSet<u32>,
+    pub held: BTreeSet<u32>,
+    /// Changes of position modes that a ledger has not settled, oldest first.
+    pub changes: Vec<u64>,
 }
 
 /// The last event of a frame.
@@ -81,6 +88,9 @@ impl Bench {
             sides: [Vec::new(), Vec::new()],
             trades: 0,
             work_per_turn,
+            hedged: BTreeSet::new(),
+            held: BTreeSet::new(),
+            changes: Vec::new(),
         };
         bench.raw(&Command::Genesis(Genesis {
             cluster: 7,
@@ -125,6 +135,22 @@ impl Bench {
             let mode = MarginMode::Isolated;
             self.ok(&Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad: 0 }));
         }
+    }
+
+    /// Gives some accounts two legs a symbol: account n by bit n.
+    pub fn hedge(&mut self, bits: u16) {
+        for bit in (1..6).filter(|bit| bits & 1 << bit != 0) {
+            self.set_mode(bit, ModeChange::Hedge);
+        }
+    }
+
+    /// What the ledger says of an account that has nothing open.
+    pub fn set_mode(&mut self, account: u32, mode: ModeChange) -> Vec<Event> {
+        self.links[0] += 2;
+        let (account, link_seq) = (AccountId(account), self.links[0] - 1);
+        self.raw(&Command::Hold(Hold { link_seq, change: 5, account, _pad: 0 }));
+        let link_seq = self.links[0];
+        self.raw(&Command::Release(Release { link_seq, account, mode, _pad: [0; 3] }))
     }
 
     pub fn grant(&mut self, account: u32, amount: i64) -> Vec<Event> {
@@ -189,6 +215,21 @@ impl Bench {
             if let Event::OrderAccepted(order) = event {
                 self.owners[usize::from(order.symbol.0 - 1)].push(order.account);
                 self.sides[usize::from(order.symbol.0 - 1)].push(order.side);
+            }
+            if let Event::PositionModeChanged(change) = event {
+                let note = |set: &mut BTreeSet<u32>, is: bool| match is {
+                    true => set.insert(change.account.0),
+                    false => set.remove(&change.account.0),
+                };
+                note(&mut self.hedged, change.mode == PositionMode::Hedge);
+                note(&mut self.held, change.held);
+            }
+            match event {
+                Event::HoldIssued(hold) if self.changes.last() != Some(&hold.change) => {
+                    self.changes.push(hold.change);
+                }
+                Event::PositionModeSettled(done) => self.changes.retain(|at| *at != done.change),
+                _ => {}
             }
             if let Event::AlgoAccepted(algo) = event {
                 self.algo_owners[usize::from(algo.terms.symbol.0 - 1)].push(algo.terms.account);

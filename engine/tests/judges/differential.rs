@@ -51,10 +51,12 @@ proptest! {
     fn a_trading_shard_is_its_twin(
         steps in flow::steps(120), cash in prop::array::uniform4(0i64..60_000),
         work in prop::sample::select(vec![1, 2, 64, usize::MAX]), isolated: u16,
+        hedged: u16,
     ) {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
         let mut bench = Bench::trading_with_work(&grants, work);
         bench.isolate(isolated);
+        bench.hedge(hedged);
         let mut mark = [100; 2];
         compare(&mut bench, &steps, |bench, step| flow::trading_act(bench, step, &mut mark))?;
     }

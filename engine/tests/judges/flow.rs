@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use protocol::{
     AccountId, AlgoId, ClientId, Command, Envelope, Name, OrderId, SessionId, ShardId, SymbolId,
     command::{
-        Amend, Cancel, CancelAlgo, CancelAll, Countdown, Deposit, Grant, Lend, LinkAck, MoveMargin,
-        Place, PlaceAlgo, Recall, Return, SetFees, SetLeverage, SetMarginMode, SetSymbolState,
-        Tick,
+        Amend, Cancel, CancelAlgo, CancelAll, Countdown, Deposit, Grant, Held, Hold, Lend, LinkAck,
+        MoveMargin, Place, PlaceAlgo, Recall, Release, Return, SetFees, SetLeverage, SetMarginMode,
+        SetPositionMode, SetSymbolState, Tick,
     },
     order::{
-        AlgoType, MarginMode, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
-        SymbolState, TimeInForce, WorkingType,
+        AlgoType, HoldState, MarginMode, ModeChange, OrderType, PositionMode, PositionSide,
+        PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce, WorkingType,
     },
 };
 
@@ -69,15 +69,15 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
     let symbol_id = SymbolId(symbol);
     let now_mark = mark[usize::from(symbol) - 1];
     let command = match choice {
-        0..=29 => Command::Place(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
-        30..=43 => Command::PlaceAlgo(algo(&mut draw, account, symbol_id, now_mark, bench.ts)),
+        0..=29 => Command::Place(place(bench, &mut draw, account, symbol_id, now_mark)),
+        30..=43 => Command::PlaceAlgo(algo(bench, &mut draw, account, symbol_id, now_mark)),
         44..=45 => cancel_algo(bench, &mut draw, account, symbol_id),
         46 => {
             let after = draw.one_of(&[0, 1, 5, 20, 60, 400_000_000, u64::MAX]);
             let (symbol, _pad) = (symbol_id, [0; 2]);
             Command::Countdown(Countdown { account, symbol, _pad, after })
         }
-        47..=49 => Command::TestPlace(place(&mut draw, account, symbol_id, now_mark, bench.ts)),
+        47..=49 => Command::TestPlace(place(bench, &mut draw, account, symbol_id, now_mark)),
         50..=64 => {
             let (order, account) = recent(bench, &mut draw, symbol, account);
             Command::Amend(Amend { order, ..amend(&mut draw, account, symbol_id, now_mark) })
@@ -95,7 +95,8 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
         71 => Command::CancelAll(CancelAll { account, symbol: symbol_id, _pad: [0; 2] }),
         72 => {
             let amount = draw.one_of(&[1, 700, 3_000, 20_000, i64::MAX, 0, -1, -300, -2_000]);
-            let (symbol, position_side, _pad) = (symbol_id, PositionSide::Both, 0);
+            let position_side = leg(bench, account, draw.below(2));
+            let (symbol, _pad) = (symbol_id, 0);
             Command::MoveMargin(MoveMargin { account, symbol, position_side, _pad, amount })
         }
         73..=74 => {
@@ -188,7 +189,16 @@ pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
             Command::Deposit(Deposit { account, _pad: 0, transfer, amount })
         }
         25..=54 => Command::Lend(Lend { account, shard, _pad: [0; 3], amount }),
-        55..=79 => {
+        72..=79 => {
+            let link_seq = next_of(&mut bench.links[usize::from(shard.0 % 4)], &mut draw);
+            let states = [HoldState::Clean, HoldState::Clean, HoldState::Clean];
+            let states = [&states[..], HoldState::ALL].concat();
+            let state = draw.one_of(&states);
+            let change = bench.changes.get(usize::from(draw.below(2))).copied().unwrap_or(3);
+            let (from, _pad) = (shard, [0; 2]);
+            return cluster(Command::Held(Held { link_seq, change, account, from, state, _pad }));
+        }
+        55..=71 => {
             let link_seq = next_of(&mut bench.links[usize::from(shard.0 % 4)], &mut draw);
             let lend = bench.seq.saturating_sub(draw.below(12).into());
             let (from, amount) = (shard, amount.max(-1));
@@ -206,7 +216,11 @@ pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
             let link_seq = u64::from(draw.below(12));
             return cluster(Command::LinkAck(LinkAck { peer: shard, _pad: [0; 7], link_seq }));
         }
-        87..=96 => {
+        87..=89 => {
+            let mode = draw.one_of(PositionMode::ALL);
+            Command::SetPositionMode(SetPositionMode { account, mode, _pad: [0; 3] })
+        }
+        90..=93 => {
             bench.ts += u64::from(draw.below(4)) * 100_000;
             return cluster(Command::Tick(Tick { _reserved: 0 }));
         }
@@ -230,7 +244,8 @@ fn cluster(command: Command) -> Act {
     Act::Command { envelope: Envelope::default(), command }
 }
 
-fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: u64) -> Place {
+fn place(bench: &Bench, draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Place {
+    let now = bench.ts;
     let flags = draw.below(4096);
     let side = if flags & 1 == 0 { Side::Buy } else { Side::Sell };
     let market = flags >> 1 & 7 == 0;
@@ -263,7 +278,7 @@ fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: 
             true => draw.one_of(&PriceMatch::ALL[1..]),
             false => PriceMatch::None,
         },
-        position_side: PositionSide::Both,
+        position_side: leg(bench, account, flags >> 11),
         reduce_only,
         _pad: [0; 3],
         price,
@@ -274,9 +289,15 @@ fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: 
     }
 }
 
-fn algo(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: u64) -> PlaceAlgo {
+fn algo(
+    bench: &Bench,
+    draw: &mut Draw,
+    account: AccountId,
+    symbol: SymbolId,
+    mark: i64,
+) -> PlaceAlgo {
     let flags = draw.below(4096);
-    let plain = place(draw, account, symbol, mark, now);
+    let plain = place(bench, draw, account, symbol, mark);
     let algo_type = AlgoType::ALL[usize::from(flags % 5)];
     let limit = matches!(algo_type, AlgoType::Stop | AlgoType::TakeProfit);
     let trails = algo_type == AlgoType::TrailingStopMarket;
@@ -293,7 +314,7 @@ fn algo(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: u
         time_in_force: if limit { plain.time_in_force } else { TimeInForce::Gtc },
         self_trade: plain.self_trade,
         price_match: if matched { plain.price_match } else { PriceMatch::None },
-        position_side: PositionSide::Both,
+        position_side: plain.position_side,
         working_type: WorkingType::ALL[usize::from(flags >> 5 & 1)],
         reduce_only: plain.reduce_only && !close_position,
         close_position,
@@ -310,6 +331,16 @@ fn algo(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64, now: u
         good_till: if limit { plain.good_till } else { 0 },
         client_id: plain.client_id,
         _pad: [0; 4],
+    }
+}
+
+/// A leg of the account's mode, mostly.
+fn leg(bench: &Bench, account: AccountId, short: u16) -> PositionSide {
+    let odd = bench.seq.is_multiple_of(61);
+    match (bench.hedged.contains(&account.0) != odd, short) {
+        (false, _) => PositionSide::Both,
+        (true, 0) => PositionSide::Long,
+        (true, _) => PositionSide::Short,
     }
 }
 
@@ -366,6 +397,16 @@ fn client_id(n: u16) -> ClientId {
 fn link_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act {
     let amount = i64::from(draw.below(200)) * 100;
     let choice = draw.below(6);
+    let held = bench.held.iter().next().copied().filter(|_| choice.is_multiple_of(2));
+    if let Some(held) = held {
+        let (account, mode) = (AccountId(held), draw.one_of(ModeChange::ALL));
+        let link_seq = next_of(&mut bench.links[0], draw);
+        return cluster(Command::Release(Release { link_seq, account, mode, _pad: [0; 3] }));
+    }
+    if amount % 1_100 == 0 {
+        let link_seq = next_of(&mut bench.links[0], draw);
+        return cluster(Command::Hold(Hold { link_seq, change: 55, account, _pad: 0 }));
+    }
     if choice == 5 {
         let link_seq = u64::from(draw.below(8));
         return cluster(Command::LinkAck(LinkAck { peer: ShardId(0), _pad: [0; 7], link_seq }));

@@ -45,13 +45,14 @@ proptest! {
     #[test]
     fn every_step_holds_the_invariants(
         steps in flow::steps(150), cash in prop::array::uniform5(0i64..80_000), work in 0usize..4,
-        isolated: u16,
+        isolated: u16, hedged: u16,
     ) {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| flow::trading_act(bench, step, &mut mark);
         let mut bench = Bench::trading_with_work(&grants, work);
         bench.isolate(isolated);
+        bench.hedge(hedged);
         audited(&mut bench, &steps, act);
     }
 }
@@ -71,6 +72,7 @@ fn flows_trade() {
     let grants = [(1, 900_000), (2, 800_000), (3, 700_000), (4, 60_000)];
     let bench = &mut Bench::trading(&grants);
     bench.isolate(0b11_0111_0000);
+    bench.hedge(0b10_1000);
     let mut mark = [100; 2];
     let act = |bench: &mut Bench, step: &Step| flow::trading_act(bench, step, &mut mark);
     let auditor = audited(bench, &fixed_steps(6_000), act);
@@ -79,6 +81,7 @@ fn flows_trade() {
     let algos = &auditor.algos;
     let (fired, trailed, activated) = (algos.fired, algos.trailed, algos.activated);
     let some = fired > 20 && trailed > 3 && activated > 3;
+    assert!(auditor.positions.keys().any(|(_, _, leg)| *leg != 0), "some hedge");
     let [added, removed] = auditor.modes.moved;
     assert!(added > 3 && removed > 3, "{added} margins added, {removed} removed");
     assert!(some, "{fired} fired, {trailed} had trailed, {activated} were activated");
@@ -104,6 +107,7 @@ fn flows_reach_the_rules() {
             for event in &events {
                 match event {
                     Event::OrderClosed(closed) => _ = reasons.insert(closed.reason),
+                    Event::PositionModeSettled(done) => _ = rejects.insert(done.reject),
                     Event::OrderAmended(amended) => clipped += u32::from(amended.clipped),
                     _ => {}
                 }

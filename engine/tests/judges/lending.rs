@@ -17,11 +17,11 @@ use crate::{
     trading::limit,
 };
 
-fn deposit(account: u32, transfer: u64, amount: i64) -> Command {
+pub fn deposit(account: u32, transfer: u64, amount: i64) -> Command {
     Command::Deposit(Deposit { account: AccountId(account), _pad: 0, transfer, amount })
 }
 
-fn lend(account: u32, shard: u8, amount: i64) -> Command {
+pub fn lend(account: u32, shard: u8, amount: i64) -> Command {
     Command::Lend(Lend { account: AccountId(account), shard: ShardId(shard), _pad: [0; 3], amount })
 }
 
@@ -32,9 +32,9 @@ fn settled(events: &[Event]) -> Option<LendSettled> {
     })
 }
 
-/// A ledger and the trading shards 1 and 2, with links that a test drives.
-struct Cluster {
-    nodes: [Bench; 3],
+/// A ledger and three trading shards, with links that a test drives.
+pub struct Cluster {
+    pub nodes: [Bench; 4],
     /// The last word of each account's free cash and of its cash by shard.
     cash: BTreeMap<(u8, u32), i64>,
     /// The last word of each account's entry value by shard, each of which has one symbol.
@@ -44,8 +44,8 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new() -> Self {
-        let mut nodes = [Bench::new(0), Bench::new(1), Bench::new(2)];
+    pub fn new() -> Self {
+        let mut nodes = [0, 1, 2, 3].map(Bench::new);
         for (shard, node) in nodes.iter_mut().enumerate().skip(1) {
             let shard = ShardId(shard as u8);
             node.ok(&Command::ListSymbol(protocol::instrument::SymbolSpec { shard, ..spec(1) }));
@@ -56,7 +56,7 @@ impl Cluster {
     }
 
     /// Sends a command to a node and takes note of money.
-    fn send(&mut self, node: usize, command: &Command) -> Vec<Event> {
+    pub fn send(&mut self, node: usize, command: &Command) -> Vec<Event> {
         let events = match command.kind().is_link() || matches!(command, Command::Tick(_)) {
             true => self.nodes[node].raw(command),
             false => self.nodes[node].send(command),
@@ -80,7 +80,7 @@ impl Cluster {
     }
 
     /// Delivers the n-th unacknowledged message of a node's outbox; acknowledges it if told to.
-    fn deliver(&mut self, from: usize, nth: usize, ack: bool) -> Vec<Event> {
+    pub fn deliver(&mut self, from: usize, nth: usize, ack: bool) -> Vec<Event> {
         let message = self.nodes[from].engine.outbox().nth(nth);
         let Some((to, _, command)) = message else { return Vec::new() };
         if usize::from(to.0) >= self.nodes.len() {
@@ -100,7 +100,7 @@ impl Cluster {
     }
 
     /// Everything unacknowledged, delivered and acknowledged, until nothing is.
-    fn drain(&mut self) {
+    pub fn drain(&mut self) {
         while let Some(from) =
             (0..self.nodes.len()).find(|at| self.nodes[*at].engine.outbox().next().is_some())
         {

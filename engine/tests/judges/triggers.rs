@@ -308,7 +308,7 @@ fn filters_of_conditions() {
     refuse(PlaceAlgo { price: 5, ..plain }, Reject::InvalidCombination);
     refuse(PlaceAlgo { close_position: true, ..plain }, Reject::InvalidCombination);
     refuse(PlaceAlgo { callback: 1, ..plain }, Reject::InvalidCombination);
-    refuse(PlaceAlgo { position_side: PositionSide::Long, ..plain }, Reject::Unsupported);
+    refuse(PlaceAlgo { position_side: PositionSide::Long, ..plain }, Reject::PositionSideMismatch);
     refuse(PlaceAlgo { account: AccountId(0), ..plain }, Reject::UnknownAccount);
     let limited = conditional(1, AlgoType::Stop, Side::Buy, 103, 5);
     refuse(limited, Reject::PriceNotPositive);

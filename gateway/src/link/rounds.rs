@@ -47,7 +47,11 @@ impl Lane {
             | Command::Grant(_)
             | Command::Recall(_)
             | Command::Return(_)
-            | Command::LinkAck(_) => return None,
+            | Command::LinkAck(_)
+            | Command::SetPositionMode(_)
+            | Command::Hold(_)
+            | Command::Release(_)
+            | Command::Held(_) => return None,
         };
         Some(Self { shard, account, symbol })
     }

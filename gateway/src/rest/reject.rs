@@ -35,9 +35,7 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         R::Expired => auth::outside_window(),
         R::WrongShard => ApiError::internal("a command came to the wrong shard"),
         R::ShardFull | R::LedgerBusy => ApiError::throttled(),
-        R::Unsupported => {
-            ApiError::new(-4061, "Order's position side does not match user's setting.")
-        }
+        R::Unsupported => ApiError::internal("a command that only a node makes"),
         R::UnknownSymbol => ApiError::invalid_symbol(),
         R::SymbolNotTrading => not_trading(asked),
         R::NoMarkPrice => ApiError::new(-2010, "NEW_ORDER_REJECTED: no mark price yet."),
@@ -136,6 +134,17 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         ),
         R::NotIsolated => ApiError::new(-4049, "Add margin only support for isolated position."),
         R::NoPosition => ApiError::new(-4054, "Cannot add position margin: position is 0."),
+        R::PositionModeUnchanged => ApiError::new(-4059, "No need to change position side."),
+        R::PositionModeOrders => {
+            ApiError::new(-4067, "Position side cannot be changed if there exists open orders.")
+        }
+        R::PositionModePosition => {
+            ApiError::new(-4068, "Position side cannot be changed if there exists position.")
+        }
+        R::PositionSideMismatch => {
+            ApiError::new(-4061, "Order's position side does not match user's setting.")
+        }
+        R::AccountHeld => ApiError::throttled(),
         R::CrossInsufficient => ApiError::new(-4050, "Cross balance insufficient."),
         R::IsolatedInsufficient => ApiError::new(-4051, "Isolated balance insufficient."),
         R::AmountInvalid => ApiError::invalid("amount"),
@@ -205,8 +214,9 @@ mod tests {
         -1121, -1125, -1130, -2010, -2011, -2013, -2014, -2015, -2018, -2019, -2020, -2021, -2022,
         -2023, -2024, -2025, -2026, -2027, -2028, -4001, -4002, -4003, -4004, -4005, -4013, -4014,
         -4015, -4016, -4023, -4024, -4028, -4044, -4045, -4046, -4047, -4048, -4049, -4050, -4051,
-        -4054, -4059, -4061, -4062, -4082, -4116, -4118, -4120, -4130, -4131, -4137, -4138, -4161,
-        -4164, -5021, -5022, -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040, -5041, -5047,
+        -4054, -4059, -4061, -4062, -4067, -4068, -4082, -4116, -4118, -4120, -4130, -4131, -4137,
+        -4138, -4161, -4164, -5021, -5022, -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040,
+        -5041, -5047,
     ];
 
     fn all_asked() -> Vec<Asked> {

@@ -6,14 +6,17 @@ use protocol::{
     event::{AlgoAccepted, AlgoChanged, CountdownSet},
     instrument::SymbolSpec,
     limits::ALGOS_MAX,
-    order::{AlgoStatus, AlgoType, OrderType, PriceMatch, Side, SymbolState, WorkingType},
+    order::{
+        AlgoStatus, AlgoType, OrderType, PositionSide, PriceMatch, Side, SymbolState, WorkingType,
+    },
 };
 
 use super::{
     Answer,
     margin::ONE,
     no,
-    shard::{Market, Shard},
+    orders::reduces,
+    shard::{Leg, Market, Shard},
 };
 
 /// No unit of work is begun after so many events; and a unit makes no more than so many.
@@ -39,7 +42,7 @@ pub struct Job {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
-    Gone { account: u32, through: u64 },
+    Gone { account: u32, leg: PositionSide, through: u64 },
     Fire(u64),
 }
 
@@ -122,7 +125,7 @@ fn becomes(terms: &PlaceAlgo, qty: i64) -> Place {
 impl Shard {
     pub fn place_algo(&mut self, terms: &PlaceAlgo) -> Answer {
         self.check_algo(terms)?;
-        self.holding_mut(terms.account.0, terms.symbol.0);
+        self.holding_mut((terms.account.0, terms.symbol.0, terms.position_side));
         let market = self.markets.get_mut(&terms.symbol.0).unwrap();
         market.algo_ids += 1;
         let id = market.algo_ids;
@@ -152,7 +155,9 @@ impl Shard {
             return no(Reject::TrailInvalid);
         }
         self.check_form(&becomes(terms, terms.qty))?;
-        self.check_open(symbol, terms.reduce_only || terms.close_position)?;
+        self.check_mode(terms.account.0, terms.position_side)?;
+        let exempt = reduces(&becomes(terms, terms.qty));
+        self.check_open(symbol, exempt)?;
         if !terms.close_position {
             self.check_qty(symbol, terms.qty, is_market(terms.algo_type))?;
         }
@@ -174,7 +179,6 @@ impl Shard {
         let lots = i128::from(terms.qty) * i128::from(market.spec.mult);
         let reference = market.price_of(terms.working_type);
         let value = i128::from(*prices.last().unwrap_or(&reference)) * lots;
-        let exempt = terms.close_position || terms.reduce_only;
         if !exempt && value < market.spec.notional_min.into() {
             return no(Reject::NotionalTooLow);
         }
@@ -223,8 +227,10 @@ impl Shard {
 
     pub fn end_algos(&mut self, symbol: u16, status: AlgoStatus, which: impl Fn(&Algo) -> bool) {
         let algos = self.markets[&symbol].algos.iter();
-        let ids: Vec<u64> = algos.filter(|algo| which(algo)).map(|algo| algo.id).collect();
-        for id in ids {
+        let ended = algos.filter(|algo| which(algo));
+        let mut ids: Vec<_> = ended.map(|algo| (algo.terms.position_side, algo.id)).collect();
+        ids.sort_unstable();
+        for (_, id) in ids {
             self.end_algo(symbol, id, status, 0, Reject::None);
         }
     }
@@ -310,11 +316,14 @@ impl Shard {
     }
 
     /// Notes that an account has no position any more, or one on the other side.
-    pub fn gone(&mut self, account: u32, symbol: u16) {
+    pub fn gone(&mut self, (account, symbol, leg): Leg) {
         let market = &self.markets[&symbol];
-        let closes = |algo: &Algo| algo.terms.account.0 == account && algo.terms.close_position;
+        let closes = |algo: &Algo| {
+            (algo.terms.account.0, algo.terms.position_side) == (account, leg)
+                && algo.terms.close_position
+        };
         if market.algos.iter().any(closes) {
-            let what = What::Gone { account, through: market.algo_ids };
+            let what = What::Gone { account, leg, through: market.algo_ids };
             self.fresh.push(Job { symbol, what });
         }
     }
@@ -324,7 +333,7 @@ impl Shard {
         let at = if set.after == 0 { 0 } else { self.now.saturating_add(set.after) };
         self.countdowns.remove(&(account, symbol));
         if at != 0 {
-            self.holding_mut(account, symbol);
+            self.accounts.entry(account).or_default();
             self.countdowns.insert((account, symbol), at);
         }
         self.tell_countdown(account, symbol, at);
@@ -366,9 +375,9 @@ impl Shard {
             }
             let Job { symbol, what } = self.queue.remove(0);
             match what {
-                What::Gone { account, through } => {
+                What::Gone { account, leg, through } => {
                     self.end_algos(symbol, AlgoStatus::Expired, |algo| {
-                        algo.terms.account.0 == account
+                        (algo.terms.account.0, algo.terms.position_side) == (account, leg)
                             && algo.terms.close_position
                             && algo.id <= through
                     });
@@ -397,9 +406,10 @@ impl Shard {
             self.tell_changed(true, whose, id, AlgoStatus::New, 0, Reject::None);
             return;
         }
-        let closable = self.closable(terms.account.0, symbol, terms.side);
+        let leg = (terms.account.0, symbol, terms.position_side);
+        let closable = self.closable(leg, terms.side);
         let over = terms.good_till != 0 && terms.good_till <= self.now;
-        if over || closable == 0 && (terms.close_position || terms.reduce_only) {
+        if over || closable == 0 && reduces(&becomes(&terms, 0)) {
             self.end_algo(symbol, id, AlgoStatus::Expired, 0, Reject::None);
             return;
         }
@@ -426,7 +436,7 @@ impl Shard {
     }
 
     fn place_fired(&mut self, order: &Place, algo: u64, closes: bool) -> Answer {
-        self.check_open(order.symbol.0, order.reduce_only)?;
+        self.check_open(order.symbol.0, reduces(order))?;
         if !closes {
             let is_market = order.order_type == OrderType::Market;
             self.check_qty(order.symbol.0, order.qty, is_market)?;

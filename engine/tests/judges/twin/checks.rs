@@ -10,7 +10,7 @@ use protocol::{
 use super::{
     margin::{ONE, ceil_div},
     no,
-    shard::{Order, Shard},
+    shard::{Leg, Order, Shard},
 };
 
 const TEN_MINUTES_US: u64 = 600_000_000;
@@ -18,8 +18,13 @@ const LAST_DATE_US: u64 = 253_402_300_799_000_000;
 
 impl Shard {
     pub fn check_form(&self, place: &Place) -> Result<(), (Reject, i64)> {
-        if place.position_side != PositionSide::Both {
-            return no(Reject::Unsupported);
+        let closes = match place.position_side {
+            PositionSide::Both => true,
+            PositionSide::Long => place.side == Side::Sell,
+            PositionSide::Short => place.side == Side::Buy,
+        };
+        if place.reduce_only && !closes {
+            return no(Reject::InvalidCombination);
         }
         let matched = place.price_match != PriceMatch::None;
         let tif = place.time_in_force;
@@ -124,26 +129,28 @@ impl Shard {
 
     pub fn check_bounds(
         &self,
-        account: u32,
-        symbol: u16,
+        leg: Leg,
         limit: i64,
         lots: i64,
         reduce_only: bool,
         amended: Option<&Order>,
     ) -> Result<(), (Reject, i64)> {
+        let symbol = leg.1;
         let market = &self.markets[&symbol];
         let mult = market.spec.mult;
         let top = i128::from(NOTIONAL_MAX);
         let dearest = i128::from(limit.max(market.mark).max(market.best_bid()));
         let value = dearest * i128::from(lots) * i128::from(mult);
-        let sums = self.sums(account, symbol);
+        let sums = self.sums(leg);
         let gone = amended.filter(|order| !order.reduce);
         let gone = gone.map_or([0; 4], |order| order.hold.sums(order.side, order.left(), mult));
         let others = sums[0] + sums[1] - gone[0] - gone[1];
-        let longs: i128 = self.accounts.keys().map(|id| self.holding(*id, symbol).qty.max(0)).sum();
+        let held = self.accounts.values().flat_map(|known| &known.holdings);
+        let held = held.filter(|((of, _), _)| *of == symbol);
+        let longs: i128 = held.map(|(_, holding)| holding.qty.max(0)).sum();
         let resting: i64 = market.orders.iter().map(Order::left).sum();
         let whole = value + amended.map_or(0, |order| order.quote);
-        let entry = self.holding(account, symbol).entry.abs();
+        let entry = self.holding(leg).entry.abs();
         let fits = whole <= top
             && (reduce_only
                 || entry + others + value <= top

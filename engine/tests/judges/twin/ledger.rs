@@ -4,10 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     AccountId, Command, Event, Reject, SessionId, ShardId,
-    command::{Deposit, Lend, Return},
-    event::{CashChanged, GrantIssued, LendSettled, LinkAcked, LinkApplied, RecallIssued},
-    limits::{ACCOUNTS_MAX, CASH_MAX, LINK_WINDOW_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US},
-    order::CashReason,
+    command::{Deposit, Held, Lend, Return, SetPositionMode},
+    event::{
+        CashChanged, GrantIssued, HoldIssued, LendSettled, LinkAcked, LinkApplied,
+        PositionModeChanged, PositionModeSettled, RecallIssued, ReleaseIssued,
+    },
+    limits::{
+        ACCOUNTS_MAX, CASH_MAX, LINK_WINDOW_MAX, MODE_WAIT_US, PENDING_LENDS_MAX,
+        PENDING_MODES_MAX, RECALL_WAIT_US,
+    },
+    order::{CashReason, HoldState, ModeChange, PositionMode},
 };
 
 use super::{Answer, Context, no};
@@ -15,6 +21,7 @@ use super::{Answer, Context, no};
 /// All deposits together stay within this.
 const ALL_DEPOSITS_MAX: i128 = 1 << 62;
 const SETTLED_PER_TICK: usize = 1_024;
+const CHANGES_PER_TICK: usize = 64;
 
 #[derive(Default)]
 struct Wallet {
@@ -24,6 +31,24 @@ struct Wallet {
     lent: BTreeMap<u8, i128>,
     /// Shards that were ever granted some.
     granted: BTreeSet<u8>,
+    hedge: bool,
+}
+
+/// A position mode that is about to change, unless a shard says no.
+struct Change {
+    session: u64,
+    number: u64,
+    account: u32,
+    hedge: bool,
+    until: u64,
+    said: Vec<(u8, HoldState)>,
+}
+
+impl Change {
+    /// Shards that have said nothing.
+    fn silent(&self, all: &BTreeMap<u8, Stream>) -> usize {
+        all.keys().filter(|shard| !self.said.iter().any(|(by, _)| by == *shard)).count()
+    }
 }
 
 struct Waiting {
@@ -50,6 +75,8 @@ pub struct Ledger {
     /// By the seq of the lend.
     waiting: BTreeMap<u64, Waiting>,
     deposited: i128,
+    /// By the seq of the command.
+    changes: BTreeMap<u64, Change>,
 }
 
 impl Ledger {
@@ -60,6 +87,7 @@ impl Ledger {
             streams: (1..shards).map(|shard| (shard, Stream::default())).collect(),
             waiting: BTreeMap::new(),
             deposited: 0,
+            changes: BTreeMap::new(),
         }
     }
 
@@ -92,8 +120,15 @@ impl Ledger {
                     let waiting = self.waiting.remove(&lend).unwrap();
                     self.settle(lend, &waiting, events);
                 }
+                let over = self.changes.iter().filter(|(_, change)| change.until <= context.now);
+                let over: Vec<u64> = over.map(|(seq, _)| *seq).take(CHANGES_PER_TICK).collect();
+                for seq in over {
+                    self.end_change(seq, events);
+                }
                 Ok(0)
             }
+            Command::SetPositionMode(set) => self.set_mode(context, set, events),
+            Command::Held(held) => self.held(held, events),
             _ => no(Reject::WrongShard),
         }
     }
@@ -211,18 +246,7 @@ impl Ledger {
         if back.amount < 0 || back.amount > CASH_MAX {
             return no(Reject::Malformed);
         }
-        let before = stream.applied;
-        if back.link_seq == before + 1 {
-            stream.applied += 1;
-        }
-        let link_seq = stream.applied;
-        events.push(Event::LinkApplied(LinkApplied { peer: back.from, _pad: [0; 7], link_seq }));
-        if back.link_seq <= before {
-            return no(Reject::Duplicate);
-        }
-        if back.link_seq != before + 1 {
-            return Err((Reject::SessionGap, before as i64));
-        }
+        stream.take(from, back.link_seq, events)?;
         if back.amount > 0 {
             let wallet = self.wallets.get_mut(&account).unwrap();
             *wallet.lent.entry(from).or_default() -= i128::from(back.amount);
@@ -237,6 +261,112 @@ impl Ledger {
             }
         }
         Ok(0)
+    }
+
+    fn set_mode(
+        &mut self,
+        context: &Context,
+        set: &SetPositionMode,
+        events: &mut Vec<Event>,
+    ) -> Answer {
+        let account = set.account.0;
+        if account == 0 || account as usize > ACCOUNTS_MAX {
+            return no(Reject::UnknownAccount);
+        }
+        let hedge = set.mode == PositionMode::Hedge;
+        if self.wallets.get(&account).is_some_and(|wallet| wallet.hedge) == hedge {
+            return no(Reject::PositionModeUnchanged);
+        }
+        let busy = self.changes.len() == PENDING_MODES_MAX
+            || self.changes.values().any(|change| change.account == account)
+            || !self.streams.values().all(has_room);
+        if busy {
+            return no(Reject::LedgerBusy);
+        }
+        for (shard, stream) in &mut self.streams {
+            stream.sent += 1;
+            events.push(Event::HoldIssued(HoldIssued {
+                link_seq: stream.sent,
+                change: context.seq,
+                account: set.account,
+                to: ShardId(*shard),
+                _pad: [0; 3],
+            }));
+        }
+        let change = Change {
+            session: context.session,
+            number: context.number,
+            account,
+            hedge,
+            until: context.now + MODE_WAIT_US,
+            said: Vec::new(),
+        };
+        self.changes.insert(context.seq, change);
+        if self.streams.is_empty() {
+            self.end_change(context.seq, events);
+        }
+        Ok(0)
+    }
+
+    fn held(&mut self, held: &Held, events: &mut Vec<Event>) -> Answer {
+        let account = held.account.0;
+        let Some(stream) = self.streams.get_mut(&held.from.0) else {
+            return no(Reject::Malformed);
+        };
+        if account == 0 || account as usize > ACCOUNTS_MAX {
+            return no(Reject::Malformed);
+        }
+        stream.take(held.from.0, held.link_seq, events)?;
+        let Some(change) = self.changes.get_mut(&held.change) else { return Ok(0) };
+        change.said.push((held.from.0, held.state));
+        if change.silent(&self.streams) == 0 {
+            self.end_change(held.change, events);
+        }
+        Ok(0)
+    }
+
+    fn end_change(&mut self, seq: u64, events: &mut Vec<Event>) {
+        let change = self.changes.remove(&seq).unwrap();
+        let says = |state| change.said.iter().any(|(_, said)| *said == state);
+        let reject = if says(HoldState::HasOrders) {
+            Reject::PositionModeOrders
+        } else if says(HoldState::HasPosition) {
+            Reject::PositionModePosition
+        } else if change.silent(&self.streams) > 0 {
+            Reject::LedgerBusy
+        } else {
+            Reject::None
+        };
+        let mode = match (reject == Reject::None, change.hedge) {
+            (false, _) => ModeChange::Keep,
+            (true, false) => ModeChange::OneWay,
+            (true, true) => ModeChange::Hedge,
+        };
+        let account = AccountId(change.account);
+        for (shard, stream) in &mut self.streams {
+            stream.sent += 1;
+            let (link_seq, to) = (stream.sent, ShardId(*shard));
+            let event = ReleaseIssued { link_seq, account, to, mode, _pad: [0; 2] };
+            events.push(Event::ReleaseIssued(event));
+        }
+        let wallet = self.wallets.entry(change.account).or_default();
+        if reject == Reject::None {
+            wallet.hedge = change.hedge;
+        }
+        let mode = if wallet.hedge { PositionMode::Hedge } else { PositionMode::OneWay };
+        if reject == Reject::None {
+            let event = PositionModeChanged { account, mode, held: false, _pad: [0; 2] };
+            events.push(Event::PositionModeChanged(event));
+        }
+        events.push(Event::PositionModeSettled(PositionModeSettled {
+            session: SessionId(change.session),
+            number: change.number,
+            change: seq,
+            account,
+            mode,
+            _pad: 0,
+            reject,
+        }));
     }
 
     fn change(
@@ -258,6 +388,26 @@ impl Ledger {
             delta: delta as i64,
             lent: wallet.lent.get(&shard).copied().unwrap_or(0) as i64,
         }));
+    }
+}
+
+impl Stream {
+    /// The other end's next message and no other.
+    fn take(
+        &mut self,
+        from: u8,
+        link_seq: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<(), (Reject, i64)> {
+        let before = self.applied;
+        self.applied += u64::from(link_seq == before + 1);
+        let (peer, applied) = (ShardId(from), self.applied);
+        events.push(Event::LinkApplied(LinkApplied { peer, _pad: [0; 7], link_seq: applied }));
+        match link_seq {
+            _ if link_seq <= before => no(Reject::Duplicate),
+            _ if link_seq > before + 1 => Err((Reject::SessionGap, before as i64)),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Money and margin, recounted from scratch each time.
 
-use protocol::{Reject, instrument::Brackets, order::Side};
+use protocol::{
+    Reject,
+    instrument::Brackets,
+    order::{PositionSide, Side},
+};
 
 use super::{
     no,
-    shard::{Order, Shard},
+    shard::{Leg, Order, Shard},
 };
 
 pub const ONE: i128 = 100_000_000;
@@ -76,10 +80,10 @@ pub fn value_cap(brackets: &Brackets, leverage: u8) -> i128 {
 }
 
 impl Shard {
-    /// The sums of an account's orders on a symbol.
-    pub fn sums(&self, account: u32, symbol: u16) -> Sums {
-        let market = &self.markets[&symbol];
-        let own = market.orders.iter().filter(|order| order.account == account && !order.reduce);
+    /// The sums of the orders of a leg.
+    pub fn sums(&self, leg: Leg) -> Sums {
+        let market = &self.markets[&leg.1];
+        let own = market.orders.iter().filter(|order| order.leg(leg.1) == leg && !order.reduce);
         own.fold([0; 4], |sums, order| {
             add(sums, order.hold.sums(order.side, order.left(), market.spec.mult))
         })
@@ -88,43 +92,48 @@ impl Shard {
     pub fn leverage(&self, account: u32, symbol: u16) -> u8 {
         let market = &self.markets[&symbol];
         let top = market.brackets.map_or(255, |brackets| brackets.rows[0].max_leverage as u8);
-        let holding = self.holding(account, symbol);
-        holding.leverage.unwrap_or(market.spec.default_leverage.min(top))
+        let chosen = self.chosen(account, symbol).leverage;
+        chosen.unwrap_or(market.spec.default_leverage.min(top))
     }
 
-    pub fn worst(&self, account: u32, symbol: u16, sums: Sums) -> i128 {
-        let market = &self.markets[&symbol];
-        let value = self.holding(account, symbol).qty
-            * i128::from(market.mark)
-            * i128::from(market.spec.mult);
+    /// Signed, at the mark.
+    pub fn value(&self, leg: Leg) -> i128 {
+        let market = &self.markets[&leg.1];
+        self.holding(leg).qty * i128::from(market.mark) * i128::from(market.spec.mult)
+    }
+
+    pub fn worst(&self, leg: Leg, sums: Sums) -> i128 {
+        let value = self.value(leg);
         (value + sums[0]).abs().max((value - sums[1]).abs())
     }
 
     /// What is taken off the account's cross equity: of an isolated symbol the orders' part alone,
     /// for what they can open beyond closing the position.
-    pub fn initial(&self, account: u32, symbol: u16, sums: Sums, leverage: u8) -> i128 {
-        let holding = self.holding(account, symbol);
-        let market = &self.markets[&symbol];
-        let value = holding.qty.abs() * i128::from(market.mark) * i128::from(market.spec.mult);
-        let opens = |sum: i128, closes: bool| if closes { (sum - value).max(0) } else { sum };
-        let worst = match holding.isolated {
-            true => opens(sums[0], holding.qty < 0).max(opens(sums[1], holding.qty > 0)),
-            false => self.worst(account, symbol, sums),
+    pub fn initial(&self, leg: Leg, sums: Sums, leverage: u8) -> i128 {
+        let value = self.value(leg);
+        let opens = |sum: i128, closes: i128| (sum - closes.max(0)).max(0);
+        let worst = match self.chosen(leg.0, leg.1).isolated {
+            true => opens(sums[0], -value).max(opens(sums[1], value)),
+            false => self.worst(leg, sums),
         };
         ceil_div(worst, leverage.into()) + sums[2] + sums[3]
     }
 
-    /// Cross equity less initial margin, over all symbols.
+    /// Cross equity less initial margin, over all symbols and legs.
     pub fn available(&self, account: u32) -> i128 {
         let cash = self.accounts.get(&account).map_or(0, |known| known.cash);
-        let symbols = self.markets.iter().map(|(symbol, market)| {
-            let holding = self.holding(account, *symbol);
-            let value = holding.qty * i128::from(market.mark) * i128::from(market.spec.mult);
-            let leverage = self.leverage(account, *symbol);
-            let own = if holding.isolated { -holding.wallet } else { value - holding.entry };
-            own - self.initial(account, *symbol, self.sums(account, *symbol), leverage)
+        let symbols = self.markets.keys();
+        let legs = symbols
+            .flat_map(|symbol| PositionSide::ALL.iter().map(|side| (account, *symbol, *side)));
+        let each = legs.map(|leg| {
+            let holding = self.holding(leg);
+            let own = match self.chosen(leg.0, leg.1).isolated {
+                true => -holding.wallet,
+                false => self.value(leg) - holding.entry,
+            };
+            own - self.initial(leg, self.sums(leg), self.leverage(leg.0, leg.1))
         });
-        cash + symbols.sum::<i128>()
+        cash + each.sum::<i128>()
     }
 
     pub fn ask_available(
@@ -145,39 +154,39 @@ impl Shard {
     /// Brackets and margin of an order to come; `without` is the order it takes the place of.
     pub fn ask_margin(
         &self,
-        (account, symbol, side): (u32, u16, Side),
+        (leg, side): (Leg, Side),
         lots: i64,
         hold: &Hold,
         without: Option<&Order>,
         last_try: bool,
     ) -> Result<(), (Reject, i64)> {
+        let (account, symbol, _) = leg;
         let market = &self.markets[&symbol];
         let resting: i64 = market
             .orders
             .iter()
-            .filter(|order| order.account == account && order.side == side)
+            .filter(|order| order.leg(symbol) == leg && order.side == side)
             .filter(|order| without.is_none_or(|gone| gone.id != order.id))
             .map(Order::left)
             .sum();
-        if i128::from(resting + lots) <= self.closable(account, symbol, side) {
+        if i128::from(resting + lots) <= self.closable(leg, side) {
             return Ok(());
         }
         let mult = market.spec.mult;
-        let before = self.sums(account, symbol);
+        let before = self.sums(leg);
         let gone = without.map_or([0; 4], |gone| gone.hold.sums(side, gone.left(), mult));
         let after = add(add(before, gone.map(|sum| -sum)), hold.sums(side, lots, mult));
         let leverage = self.leverage(account, symbol);
-        if self.worst(account, symbol, after) > value_cap(&market.brackets.unwrap(), leverage) {
+        if self.worst(leg, after) > value_cap(&market.brackets.unwrap(), leverage) {
             return no(Reject::PositionLimit);
         }
-        let needed = self.initial(account, symbol, after, leverage)
-            - self.initial(account, symbol, before, leverage);
+        let needed = self.initial(leg, after, leverage) - self.initial(leg, before, leverage);
         self.ask_available(account, needed, Reject::InsufficientMargin, last_try)
     }
 
     /// Lots an order of this side could close.
-    pub fn closable(&self, account: u32, symbol: u16, side: Side) -> i128 {
-        let qty = self.holding(account, symbol).qty;
+    pub fn closable(&self, leg: Leg, side: Side) -> i128 {
+        let qty = self.holding(leg).qty;
         match side {
             Side::Buy => (-qty).max(0),
             Side::Sell => qty.max(0),

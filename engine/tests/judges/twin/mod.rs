@@ -8,6 +8,7 @@ mod checks;
 mod ledger;
 mod margin;
 mod market;
+mod modes;
 mod orders;
 mod settings;
 mod shard;
@@ -93,6 +94,9 @@ impl Twin {
                     | CommandKind::Grant
                     | CommandKind::Recall
                     | CommandKind::Return
+                    | CommandKind::Hold
+                    | CommandKind::Release
+                    | CommandKind::Held
                     | CommandKind::LinkAck => self.carry_out(&context, &command, &mut events),
                     _ => {
                         (session, number) = (context.session, context.number);

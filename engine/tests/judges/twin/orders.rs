@@ -15,11 +15,19 @@ use super::{
     Answer,
     margin::{Hold, ceil_div, fee_of},
     no,
-    shard::{Market, Order, Shard},
+    shard::{Chosen, Leg, Market, Order, Shard},
 };
 
 /// Events that must stay free for what follows a match.
 const RESERVE: usize = 1_216;
+
+/// It may only close: by its owner's word or by its leg.
+pub fn reduces(place: &Place) -> bool {
+    match (place.position_side, place.side) {
+        (PositionSide::Long, Side::Sell) | (PositionSide::Short, Side::Buy) => true,
+        _ => place.reduce_only,
+    }
+}
 
 /// Why a match ended early.
 #[derive(PartialEq)]
@@ -78,13 +86,16 @@ impl Shard {
     pub fn place(&mut self, place: &Place, last_try: bool) -> Answer {
         let is_market = place.order_type == OrderType::Market;
         self.check_form(place)?;
-        self.check_open(place.symbol.0, place.reduce_only)?;
+        self.check_mode(place.account.0, place.position_side)?;
+        self.check_open(place.symbol.0, reduces(place))?;
         self.check_qty(place.symbol.0, place.qty, is_market)?;
         self.place_sized(place, 0, last_try)
     }
 
     pub fn place_sized(&mut self, place: &Place, algo: u64, last_try: bool) -> Answer {
         let (account, symbol, side) = (place.account.0, place.symbol.0, place.side);
+        let leg = (account, symbol, place.position_side);
+        let reduce = reduces(place);
         let is_market = place.order_type == OrderType::Market;
         let tif = place.time_in_force;
         let rests = !is_market && tif != TimeInForce::Ioc && tif != TimeInForce::Fok;
@@ -95,13 +106,13 @@ impl Shard {
         let market = &self.markets[&symbol];
         let basis = if is_market { market.mark } else { shown };
         let value = i128::from(basis) * i128::from(place.qty) * i128::from(market.spec.mult);
-        if !place.reduce_only && value < market.spec.notional_min.into() {
+        if !reduce && value < market.spec.notional_min.into() {
             return no(Reject::NotionalTooLow);
         }
-        self.check_bounds(account, symbol, shown, place.qty, place.reduce_only, None)?;
+        self.check_bounds(leg, shown, place.qty, reduce, None)?;
         let mut qty = place.qty;
-        if place.reduce_only {
-            qty = self.closable(account, symbol, side).min(qty.into()) as i64;
+        if reduce {
+            qty = self.closable(leg, side).min(qty.into()) as i64;
             if qty == 0 {
                 return no(Reject::ReduceOnly);
             }
@@ -121,6 +132,7 @@ impl Shard {
         let mut order = Order {
             id: market.order_ids + 1,
             account,
+            position: place.position_side,
             side,
             price: shown,
             qty,
@@ -128,7 +140,7 @@ impl Shard {
             quote: 0,
             tif,
             stp: place.self_trade,
-            reduce: place.reduce_only,
+            reduce,
             good_till: place.good_till,
             client,
             hold: Hold { assumed: 0, loss: 0, rate: 0 },
@@ -139,10 +151,10 @@ impl Shard {
         if !rests {
             limit = self.foresee(symbol, &order)?;
         }
-        let rate = self.holding(account, symbol).fees.unwrap_or((0, market.spec.taker_fee)).1;
+        let rate = self.chosen(account, symbol).fees.unwrap_or((0, market.spec.taker_fee)).1;
         order.hold = market.hold(side, limit, rate);
-        if !place.reduce_only {
-            self.ask_margin((account, symbol, side), qty, &order.hold, None, last_try)?;
+        if !reduce {
+            self.ask_margin((leg, side), qty, &order.hold, None, last_try)?;
         }
         order.price = limit;
         let shown = if is_market { limit } else { shown };
@@ -150,9 +162,9 @@ impl Shard {
     }
 
     fn enter(&mut self, place: &Place, mut order: Order, shown: i64, rests: bool) -> u64 {
-        let (id, symbol, account) = (order.id, place.symbol.0, order.account);
+        let (id, symbol, leg) = (order.id, place.symbol.0, order.leg(place.symbol.0));
         self.markets.get_mut(&symbol).unwrap().order_ids = id;
-        self.holding_mut(account, symbol);
+        self.holding_mut(leg);
         self.events.push(Event::OrderAccepted(OrderAccepted {
             order: OrderId(id),
             account: place.account,
@@ -163,7 +175,7 @@ impl Shard {
             self_trade: place.self_trade,
             price_match: place.price_match,
             position_side: place.position_side,
-            reduce_only: place.reduce_only,
+            reduce_only: order.reduce,
             _pad: [0; 3],
             price: shown,
             qty: order.qty,
@@ -177,7 +189,7 @@ impl Shard {
             OrderType::Limit => CloseReason::IocRemainder,
         };
         self.finish(symbol, order, early, rests, remainder);
-        self.clip(account, symbol);
+        self.clip(leg);
         self.settle(symbol);
         id
     }
@@ -245,7 +257,7 @@ impl Shard {
             }
             if maker.account != taker.account {
                 self.trade(symbol, taker, place);
-                self.clip(maker.account, symbol);
+                self.clip(maker.leg(symbol));
                 continue;
             }
             if taker.stp != SelfTradePrevention::ExpireTaker {
@@ -300,13 +312,14 @@ impl Shard {
 
     fn fill(&mut self, symbol: u16, order: &Order, lots: i64, price: i64, made: bool) -> Fill {
         let spec = self.markets[&symbol].spec;
-        let fees = self.holding(order.account, symbol).fees;
+        let leg = order.leg(symbol);
+        let Chosen { fees, isolated, .. } = self.chosen(order.account, symbol);
         let (maker, taker) = fees.unwrap_or((spec.maker_fee, spec.taker_fee));
         let (unit, lots) = (i128::from(price) * i128::from(spec.mult), i128::from(lots));
         let fee = fee_of(unit * lots, if made { maker } else { taker }.into());
-        let before = self.holding(order.account, symbol).qty.signum();
+        let before = self.holding(leg).qty.signum();
         let leverage = i128::from(self.leverage(order.account, symbol));
-        let holding = self.holding_mut(order.account, symbol);
+        let holding = self.holding_mut(leg);
         let sign = i128::from(order.side.sign());
         let mut pnl = 0;
         let mut opens = lots;
@@ -321,12 +334,12 @@ impl Shard {
         }
         holding.qty += sign * opens;
         holding.entry += sign * opens * unit;
-        if holding.isolated {
+        if isolated {
             holding.wallet += ceil_div(opens * unit, leverage);
         }
         let holding = *holding;
         if before != 0 && before != holding.qty.signum() {
-            self.gone(order.account, symbol);
+            self.gone(leg);
         }
         let account = self.accounts.get_mut(&order.account).unwrap();
         account.cash += pnl - fee;
@@ -337,7 +350,7 @@ impl Shard {
                 0 => OrderStatus::Filled,
                 _ => OrderStatus::PartiallyFilled,
             },
-            position_side: PositionSide::Both,
+            position_side: order.position,
             reduce_only: order.reduce,
             _pad: 0,
             cum_qty: order.filled,
@@ -352,10 +365,11 @@ impl Shard {
     }
 
     /// Cuts reduce-only orders to what is left to close: farthest price first, last come first.
-    fn clip(&mut self, account: u32, symbol: u16) {
+    fn clip(&mut self, leg: Leg) {
+        let symbol = leg.1;
         loop {
             let market = &self.markets[&symbol];
-            let own = |order: &&Order| order.account == account && order.reduce;
+            let own = |order: &&Order| order.leg(symbol) == leg && order.reduce;
             let all: i64 = market.orders.iter().filter(own).map(Order::left).sum();
             let far = |order: &Order| -(order.price * order.side.sign());
             let places = market.orders.iter().enumerate().filter(|(_, order)| own(order));
@@ -363,7 +377,7 @@ impl Shard {
             else {
                 return;
             };
-            let excess = i128::from(all) - self.closable(account, symbol, order.side);
+            let excess = i128::from(all) - self.closable(leg, order.side);
             if excess <= 0 {
                 return;
             }
@@ -403,9 +417,9 @@ impl Shard {
     pub fn close_all(&mut self, account: u32, symbol: u16) {
         let market = &self.markets[&symbol];
         let own = market.orders.iter().filter(|order| order.account == account);
-        let mut ids: Vec<u64> = own.map(|order| order.id).collect();
+        let mut ids: Vec<_> = own.map(|order| (order.position, order.id)).collect();
         ids.sort_unstable();
-        for id in ids {
+        for (_, id) in ids {
             self.close(symbol, id, OrderStatus::Canceled, CloseReason::Canceled);
         }
         self.settle(symbol);
@@ -446,10 +460,11 @@ impl Shard {
         }
         self.check_qty(symbol, amend.qty, false)?;
         let price = self.limit(symbol, side, amend.price, amend.price_match)?;
+        let leg = old.leg(symbol);
         let market = &self.markets[&symbol];
         let mut qty = amend.qty;
         if old.reduce {
-            qty = qty.min(old.filled + self.closable(account, symbol, side) as i64);
+            qty = qty.min(old.filled + self.closable(leg, side) as i64);
         } else if i128::from(price) * i128::from(qty) * i128::from(market.spec.mult)
             < market.spec.notional_min.into()
         {
@@ -477,19 +492,18 @@ impl Shard {
             self.settle(symbol);
             return Ok(old.id);
         }
-        self.check_bounds(account, symbol, price, new.left(), old.reduce, Some(&old))?;
-        let rate = self.holding(account, symbol).fees.unwrap_or((0, market.spec.taker_fee)).1;
+        self.check_bounds(leg, price, new.left(), old.reduce, Some(&old))?;
+        let rate = self.chosen(account, symbol).fees.unwrap_or((0, market.spec.taker_fee)).1;
         new.hold = market.hold(side, price, rate);
         if !old.reduce {
-            let whose = (account, symbol, side);
-            self.ask_margin(whose, new.left(), &new.hold, Some(&old), last_try)?;
+            self.ask_margin((leg, side), new.left(), &new.hold, Some(&old), last_try)?;
         }
         self.touch(symbol, &old);
         self.markets.get_mut(&symbol).unwrap().orders.remove(place);
         self.tell_amended(symbol, &new, 0);
         let early = self.fight(symbol, &mut new);
         self.finish(symbol, new, early, true, CloseReason::IocRemainder);
-        self.clip(account, symbol);
+        self.clip(leg);
         self.settle(symbol);
         Ok(old.id)
     }
@@ -501,9 +515,10 @@ impl Shard {
             let before = self.markets[&symbol].level(side, price);
             self.levels_before.push((side, price, before));
         }
-        if !order.reduce && !self.sums_before.iter().any(|(known, _)| *known == order.account) {
-            let sums = self.sums(order.account, symbol);
-            self.sums_before.push((order.account, sums));
+        let leg = order.leg(symbol);
+        if !order.reduce && !self.sums_before.iter().any(|(known, _)| *known == leg) {
+            let sums = self.sums(leg);
+            self.sums_before.push((leg, sums));
         }
     }
 
@@ -576,14 +591,14 @@ impl Shard {
                 }));
             }
         }
-        for (account, before) in std::mem::take(&mut self.sums_before) {
-            let sums = self.sums(account, symbol);
+        for (leg, before) in std::mem::take(&mut self.sums_before) {
+            let sums = self.sums(leg);
             if sums != before {
                 let [buy, sell, loss, fee] = sums.map(|sum| sum as i64);
                 self.events.push(Event::Reserved(Reserved {
-                    account: AccountId(account),
+                    account: AccountId(leg.0),
                     symbol: SymbolId(symbol),
-                    position_side: PositionSide::Both,
+                    position_side: leg.2,
                     _pad: 0,
                     buy,
                     sell,

@@ -12,8 +12,13 @@ use super::{
     Answer,
     margin::{ceil_div, value_cap},
     no,
-    shard::Shard,
+    shard::{Leg, Shard},
 };
+
+fn legs(account: u32, symbol: u16) -> [Leg; 3] {
+    [PositionSide::Both, PositionSide::Long, PositionSide::Short]
+        .map(|side| (account, symbol, side))
+}
 
 impl Shard {
     pub fn set_leverage(&mut self, set: &SetLeverage, last_try: bool) -> Answer {
@@ -24,21 +29,23 @@ impl Shard {
         if set.leverage == 0 || u32::from(set.leverage) > brackets.rows[0].max_leverage {
             return no(Reject::LeverageInvalid);
         }
-        let holding = self.holding(account, symbol);
-        let lower = set.leverage < self.leverage(account, symbol);
-        if holding.isolated && holding.qty != 0 && lower {
+        let now = self.leverage(account, symbol);
+        let mut needed = 0;
+        let open = legs(account, symbol).into_iter().any(|leg| self.holding(leg).qty != 0);
+        if self.chosen(account, symbol).isolated && open && set.leverage < now {
             return no(Reject::IsolatedLeverage);
         }
-        let sums = self.sums(account, symbol);
-        if self.worst(account, symbol, sums) > value_cap(&brackets, set.leverage) {
-            return no(Reject::PositionLimit);
+        for leg in legs(account, symbol) {
+            let sums = self.sums(leg);
+            if self.worst(leg, sums) > value_cap(&brackets, set.leverage) {
+                return no(Reject::PositionLimit);
+            }
+            needed += self.initial(leg, sums, set.leverage) - self.initial(leg, sums, now);
         }
-        let needed = self.initial(account, symbol, sums, set.leverage)
-            - self.initial(account, symbol, sums, self.leverage(account, symbol));
         if needed > 0 {
             self.ask_available(account, needed, Reject::LeverageNeedsMargin, last_try)?;
         }
-        self.holding_mut(account, symbol).leverage = Some(set.leverage);
+        self.chosen_mut(account, symbol).leverage = Some(set.leverage);
         self.tell_settings(account, symbol);
         Ok(0)
     }
@@ -46,28 +53,27 @@ impl Shard {
     pub fn set_margin_mode(&mut self, set: &SetMarginMode) -> Answer {
         let (account, symbol) = (set.account.0, set.symbol.0);
         let isolated = set.mode == MarginMode::Isolated;
-        let holding = self.holding(account, symbol);
-        if holding.isolated == isolated {
+        if self.chosen(account, symbol).isolated == isolated {
             return no(Reject::MarginModeUnchanged);
         }
         if self.markets[&symbol].orders.iter().any(|order| order.account == account) {
             return no(Reject::OrdersOpen);
         }
-        if holding.qty != 0 {
+        if legs(account, symbol).into_iter().any(|leg| self.holding(leg).qty != 0) {
             return no(Reject::PositionOpen);
         }
-        self.holding_mut(account, symbol).isolated = isolated;
+        self.chosen_mut(account, symbol).isolated = isolated;
         self.tell_settings(account, symbol);
         Ok(0)
     }
 
     fn tell_settings(&mut self, account: u32, symbol: u16) {
-        let holding = self.holding(account, symbol);
+        let chosen = self.chosen(account, symbol);
         self.events.push(Event::SettingsChanged(SettingsChanged {
             account: protocol::AccountId(account),
             symbol: SymbolId(symbol),
-            leverage: holding.leverage.unwrap_or(0),
-            margin_mode: match holding.isolated {
+            leverage: chosen.leverage.unwrap_or(0),
+            margin_mode: match chosen.isolated {
                 true => MarginMode::Isolated,
                 false => MarginMode::Cross,
             },
@@ -79,16 +85,13 @@ impl Shard {
         if set.amount == 0 || set.amount > CASH_MAX || set.amount < -CASH_MAX {
             return no(Reject::AmountInvalid);
         }
-        let known = self.accounts.get(&account).and_then(|known| known.holdings.get(&symbol));
-        if known.is_none() || set.position_side != PositionSide::Both {
-            return no(Reject::NoPosition);
-        }
-        let holding = self.holding(account, symbol);
-        if !holding.isolated {
-            return no(Reject::NotIsolated);
-        }
+        let leg = (account, symbol, set.position_side);
+        let holding = self.holding(leg);
         if holding.qty == 0 {
             return no(Reject::NoPosition);
+        }
+        if !self.chosen(account, symbol).isolated {
+            return no(Reject::NotIsolated);
         }
         let amount = i128::from(set.amount);
         if amount > 0 {
@@ -97,8 +100,7 @@ impl Shard {
             }
             self.ask_available(account, amount, Reject::CrossInsufficient, last_try)?;
         } else {
-            let market = &self.markets[&symbol];
-            let value = holding.qty * i128::from(market.mark) * i128::from(market.spec.mult);
+            let value = self.value(leg);
             let least = ceil_div(value.abs(), self.leverage(account, symbol).into());
             let profit = value - holding.entry;
             let left = holding.wallet + amount;
@@ -106,7 +108,7 @@ impl Shard {
                 return no(Reject::IsolatedInsufficient);
             }
         }
-        let holding = self.holding_mut(account, symbol);
+        let holding = self.holding_mut(leg);
         holding.wallet += amount;
         let isolated_wallet = holding.wallet as i64;
         self.events.push(Event::MarginMoved(MarginMoved {
@@ -126,7 +128,7 @@ impl Shard {
         if !(0..100_000_000).contains(&taker) || !(-taker..100_000_000).contains(&maker) {
             return no(Reject::AmountInvalid);
         }
-        self.holding_mut(account.0, symbol.0).fees = Some((maker, taker));
+        self.chosen_mut(account.0, symbol.0).fees = Some((maker, taker));
         let event = FeesChanged { account, symbol, _pad: [0; 2], maker, taker };
         self.events.push(Event::FeesChanged(event));
         Ok(0)

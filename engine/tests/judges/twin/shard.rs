@@ -7,7 +7,7 @@ use protocol::{
     event::{CashChanged, LinkAcked, LinkApplied, ReturnIssued},
     instrument::{Brackets, SymbolSpec},
     limits::{ACCOUNTS_MAX, CASH_MAX, EARMARK_US, EVENTS_PER_COMMAND_MAX, LINK_WINDOW_MAX},
-    order::{CashReason, SelfTradePrevention, Side, TimeInForce},
+    order::{CashReason, PositionSide, SelfTradePrevention, Side, TimeInForce},
 };
 
 use super::{
@@ -17,10 +17,14 @@ use super::{
     no,
 };
 
+/// An account's position on a symbol, or its long or short one.
+pub type Leg = (u32, u16, PositionSide);
+
 #[derive(Clone)]
 pub struct Order {
     pub id: u64,
     pub account: u32,
+    pub position: PositionSide,
     pub side: Side,
     pub price: i64,
     pub qty: i64,
@@ -40,6 +44,10 @@ pub struct Order {
 impl Order {
     pub fn left(&self) -> i64 {
         self.qty - self.filled
+    }
+
+    pub fn leg(&self, symbol: u16) -> Leg {
+        (self.account, symbol, self.position)
     }
 }
 
@@ -64,11 +72,16 @@ pub struct Market {
 pub struct Holding {
     pub qty: i128,
     pub entry: i128,
+    /// What an isolated position has for itself, out of the account's cash.
+    pub wallet: i128,
+}
+
+/// What an account has chosen, or was given, on a symbol.
+#[derive(Clone, Copy, Default)]
+pub struct Chosen {
     pub leverage: Option<u8>,
     pub fees: Option<(i64, i64)>,
     pub isolated: bool,
-    /// What an isolated position has for itself, out of the account's cash.
-    pub wallet: i128,
 }
 
 #[derive(Clone, Default)]
@@ -76,7 +89,11 @@ pub struct Account {
     pub cash: i128,
     pub earmark: i128,
     pub earmark_until: u64,
-    pub holdings: BTreeMap<u16, Holding>,
+    pub holdings: BTreeMap<(u16, PositionSide), Holding>,
+    pub chosen: BTreeMap<u16, Chosen>,
+    pub hedge: bool,
+    /// The ledger changes the mode: no orders.
+    pub held: bool,
 }
 
 #[derive(Clone)]
@@ -85,13 +102,13 @@ pub struct Shard {
     pub markets: BTreeMap<u16, Market>,
     pub accounts: BTreeMap<u32, Account>,
     applied: u64,
-    sent: u64,
-    acked: u64,
+    pub sent: u64,
+    pub acked: u64,
     pub now: u64,
     pub events: Vec<Event>,
     /// Levels and reservations as they were before this command.
     pub levels_before: Vec<(Side, i64, i64)>,
-    pub sums_before: Vec<(u32, Sums)>,
+    pub sums_before: Vec<(Leg, Sums)>,
     /// What has come due: in earlier frames, and in this one.
     pub queue: Vec<Job>,
     pub fresh: Vec<Job>,
@@ -121,13 +138,23 @@ impl Shard {
         }
     }
 
-    pub fn holding(&self, account: u32, symbol: u16) -> Holding {
+    pub fn holding(&self, (account, symbol, side): Leg) -> Holding {
         let known = self.accounts.get(&account);
-        known.and_then(|known| known.holdings.get(&symbol)).copied().unwrap_or_default()
+        known.and_then(|known| known.holdings.get(&(symbol, side))).copied().unwrap_or_default()
     }
 
-    pub fn holding_mut(&mut self, account: u32, symbol: u16) -> &mut Holding {
-        self.accounts.entry(account).or_default().holdings.entry(symbol).or_default()
+    pub fn holding_mut(&mut self, (account, symbol, side): Leg) -> &mut Holding {
+        let known = self.accounts.entry(account).or_default();
+        known.holdings.entry((symbol, side)).or_default()
+    }
+
+    pub fn chosen(&self, account: u32, symbol: u16) -> Chosen {
+        let known = self.accounts.get(&account);
+        known.and_then(|known| known.chosen.get(&symbol)).copied().unwrap_or_default()
+    }
+
+    pub fn chosen_mut(&mut self, account: u32, symbol: u16) -> &mut Chosen {
+        self.accounts.entry(account).or_default().chosen.entry(symbol).or_default()
     }
 
     pub(super) fn apply(
@@ -165,10 +192,14 @@ impl Shard {
             Command::Grant(_) | Command::Recall(_) | Command::LinkAck(_) => {
                 return self.link(context, command);
             }
+            Command::Hold(hold) => return self.hold(hold),
+            Command::Release(release) => return self.release(release),
             Command::Tick(_) => return Ok(0),
-            Command::Deposit(_) | Command::Lend(_) | Command::Return(_) => {
-                return no(Reject::WrongShard);
-            }
+            Command::Deposit(_)
+            | Command::Lend(_)
+            | Command::Return(_)
+            | Command::SetPositionMode(_)
+            | Command::Held(_) => return no(Reject::WrongShard),
             Command::PlaceAlgo(terms) => (terms.account, terms.symbol),
             Command::CancelAlgo(cancel) => (cancel.account, cancel.symbol),
             Command::CancelAllAlgos(all) => (all.account, all.symbol),
@@ -236,16 +267,7 @@ impl Shard {
         {
             return no(Reject::ShardFull);
         }
-        let before = self.applied;
-        self.applied += u64::from(link_seq == before + 1);
-        let event = LinkApplied { peer: ShardId(0), _pad: [0; 7], link_seq: self.applied };
-        self.events.push(Event::LinkApplied(event));
-        if link_seq <= before {
-            return no(Reject::Duplicate);
-        }
-        if link_seq > before + 1 {
-            return Err((Reject::SessionGap, before as i64));
-        }
+        self.take(link_seq)?;
         if let Command::Recall(recall) = command {
             self.give_back(account, amount, recall.lend);
             return Ok(0);
@@ -258,6 +280,21 @@ impl Shard {
         known.earmark_until = context.now + EARMARK_US;
         self.move_cash(account, CashReason::GrantApplied, amount.into());
         Ok(0)
+    }
+
+    /// The ledger's next message and no other.
+    pub fn take(&mut self, link_seq: u64) -> Result<(), (Reject, i64)> {
+        let before = self.applied;
+        self.applied += u64::from(link_seq == before + 1);
+        let event = LinkApplied { peer: ShardId(0), _pad: [0; 7], link_seq: self.applied };
+        self.events.push(Event::LinkApplied(event));
+        if link_seq <= before {
+            return no(Reject::Duplicate);
+        }
+        if link_seq > before + 1 {
+            return Err((Reject::SessionGap, before as i64));
+        }
+        Ok(())
     }
 
     fn give_back(&mut self, account: AccountId, most: i64, lend: u64) {

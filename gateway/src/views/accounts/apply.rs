@@ -64,6 +64,11 @@ impl Step<'_> {
             Event::AlgoChanged(changed) => self.change_algo(changed),
             Event::CountdownSet(_)
             | Event::MarginMoved(_)
+            | Event::PositionModeChanged(_)
+            | Event::PositionModeSettled(_)
+            | Event::HoldIssued(_)
+            | Event::ReleaseIssued(_)
+            | Event::HeldIssued(_)
             | Event::SessionOpened(_)
             | Event::Level(_)
             | Event::SymbolListed(_)
