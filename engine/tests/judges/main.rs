@@ -9,6 +9,7 @@ mod auditor_algos;
 mod auditor_margin;
 mod bench;
 mod bounds;
+mod builds;
 mod determinism;
 mod differential;
 mod edges;
