@@ -9,11 +9,20 @@ use alloc::{vec, vec::Vec};
 use protocol::{
     AccountId, Cash, Lots, Micros, Rate,
     limits::ACCOUNTS_MAX,
-    order::{HoldState, PositionMode, PositionSide, Side},
+    order::{HoldState, MarginMode, PositionMode, PositionSide, Side},
 };
-use rules::{Exposure, margin::Totals};
+use rules::{
+    Exposure, Position,
+    margin::{Reserved, Totals},
+};
 
-use crate::{book::Slot, hash::Digest, symbols::Quote, triggers::AlgoAt};
+use crate::{
+    book::Slot,
+    hash::Digest,
+    saved::{LoadError, Saved, sound},
+    symbols::Quote,
+    triggers::AlgoAt,
+};
 
 /// A holding's place; 0: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -266,15 +275,75 @@ impl Accounts {
         for place in self.places() {
             let account = self.account(place);
             into.add(account.id.0).add(account.cash).add(account.earmark);
-            into.add(account.earmark_until).add(account.mode as u8).add(u8::from(account.held));
-            let mut holdings: Vec<&Holding> = self.holdings_of(place).map(|pair| pair.1).collect();
-            holdings.sort_by_key(|holding| (holding.symbol, holding.side as u8));
+            into.add(account.earmark_until).add(account.mode as u8).add_flag(account.held);
+            let holdings = self.by_symbol(place);
             into.add_len(holdings.len());
-            for holding in holdings {
-                digest_holding(holding, into);
+            for at in holdings {
+                digest_holding(self.holding(at), into);
             }
         }
     }
+
+    /// Their lists of orders are empty until these are loaded.
+    pub fn load(accounts: usize, saved: &mut Saved<'_>) -> Result<Self, LoadError> {
+        let mut loaded = Self::with_capacity(accounts);
+        for _ in 0..saved.len()? {
+            let id = AccountId(saved.take()?);
+            sound(Self::is_id(id) && loaded.find(id).is_none())?;
+            let at = loaded.open(id);
+            let account = loaded.account_mut(at);
+            (account.cash, account.earmark) = (saved.take()?, saved.take()?);
+            account.earmark_until = saved.take()?;
+            (account.mode, account.held) = (saved.word(PositionMode::from_u8)?, saved.flag()?);
+            for _ in 0..saved.len()? {
+                let read = load_holding(saved)?;
+                sound(loaded.find_holding(id, read.symbol, read.side).is_none())?;
+                let at = loaded.open_holding(id, read.symbol, read.side);
+                let Holding { account, next, .. } = *loaded.holding(at);
+                *loaded.holding_mut(at) = Holding { account, next, ..read };
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// An account's holdings by symbol and leg, however they came to be.
+    pub fn by_symbol(&self, place: u32) -> Vec<HoldingAt> {
+        let mut holdings: Vec<HoldingAt> = self.holdings_of(place).map(|pair| pair.0).collect();
+        holdings.sort_by_key(|at| {
+            let holding = self.holding(*at);
+            (holding.symbol, holding.side as u8)
+        });
+        holdings
+    }
+}
+
+fn load_holding(saved: &mut Saved<'_>) -> Result<Holding, LoadError> {
+    let symbol = saved.take()?;
+    let (side, leverage) = (saved.word(PositionSide::from_u8)?, saved.take()?);
+    let fees = match saved.flag()? {
+        false => None,
+        true => Some(Fees { maker: saved.take()?, taker: saved.take()? }),
+    };
+    let exposure = Exposure {
+        position: Position { qty: saved.take()?, entry: saved.take()? },
+        mode: saved.word(MarginMode::from_u8)?,
+        wallet: saved.take()?,
+        reserved: Reserved {
+            buy: saved.take()?,
+            sell: saved.take()?,
+            loss: saved.take()?,
+            fee: saved.take()?,
+        },
+    };
+    let orders = OpenOrders {
+        count: saved.take()?,
+        lots: [saved.take()?, saved.take()?],
+        reducing: saved.take()?,
+        reducing_lots: saved.take()?,
+        first: None,
+        last: None,
+    };
+    Ok(Holding { symbol, side, leverage, fees, exposure, orders, ..Holding::default() })
 }
 
 fn digest_holding(holding: &Holding, into: &mut Digest) {

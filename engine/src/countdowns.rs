@@ -7,7 +7,11 @@ use alloc::vec::Vec;
 
 use protocol::{AccountId, Micros, SymbolId};
 
-use crate::{accounts::HoldingAt, hash::Digest};
+use crate::{
+    accounts::HoldingAt,
+    hash::Digest,
+    saved::{LoadError, Saved, sound},
+};
 
 /// Of one account on one symbol. Earlier ones come first, then by ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +75,23 @@ impl Countdowns {
         for Deadline { at, account, symbol, .. } in all {
             into.add(at).add(account.0).add(symbol.0);
         }
+    }
+
+    /// `holding_of` knows where an account's holding of a symbol is.
+    pub fn load(
+        saved: &mut Saved<'_>,
+        holding_of: impl Fn(AccountId, SymbolId) -> Option<HoldingAt>,
+    ) -> Result<Self, LoadError> {
+        let mut countdowns = Self::default();
+        for _ in 0..saved.len()? {
+            let at = saved.take()?;
+            let (account, symbol) = (AccountId(saved.take()?), SymbolId(saved.take()?));
+            let holding = holding_of(account, symbol).ok_or(LoadError::Damaged)?;
+            let before = countdowns.heap.len();
+            countdowns.set(Deadline { at, account, symbol, holding });
+            sound(countdowns.heap.len() > before)?;
+        }
+        Ok(countdowns)
     }
 
     /// Moves an entry towards the root until its parent is before it, and notes where it is.

@@ -1,6 +1,6 @@
 //! The engine as its node drives it: frames in, events out, each command once.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 
 use protocol::{
     Command, CommandKind, Envelope, FrameHeader, Micros, OrderId, Reject, Seq, SessionId, ShardId,
@@ -10,14 +10,18 @@ use protocol::{
 };
 
 use crate::{
-    hash::Digest,
+    hash::{Digest, hash_of},
     ledger::Ledger,
     limits::WORK_PER_TURN_MAX,
     output::{Output, Sink},
+    saved::{LoadError, Saved, sound},
     sessions::Sessions,
     shard::Shard,
     verdict::{Refusal, Verdict, require},
 };
+
+/// The form of saved state: one more with whatever changes what is saved, or how.
+const STATE_VERSION: u32 = 1;
 
 /// What an engine makes room for before it starts; beyond it, it grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,20 +120,59 @@ impl Engine {
     /// A digest of all that decides what later frames do; not for the hot path.
     pub fn state_hash(&self) -> u64 {
         let mut digest = Digest::new();
-        digest.add(self.last_seq).add(self.last_ts);
-        self.sessions.digest(&mut digest);
+        self.digest(&mut digest);
+        digest.finish()
+    }
+
+    /// All that decides what later frames do, as bytes in an order that says nothing of how it
+    /// came about; not for the hot path. [`Self::state_hash`] is the xxh3 of these bytes.
+    pub fn save(&self) -> Vec<u8> {
+        let mut digest = Digest::keeping();
+        self.digest(&mut digest);
+        digest.into_bytes()
+    }
+
+    /// An engine that goes on from where the saved one stood.
+    ///
+    /// Any bytes are safe: what no engine has saved is an error.
+    pub fn load(capacity: Capacity, bytes: &[u8]) -> Result<Self, LoadError> {
+        let saved = &mut Saved::new(bytes);
+        let found = saved.take()?;
+        if found != STATE_VERSION {
+            return Err(LoadError::Version { found, ours: STATE_VERSION });
+        }
+        let mut engine = Self::new(capacity);
+        (engine.last_seq, engine.last_ts) = (saved.take()?, saved.take()?);
+        engine.sessions = Sessions::load(saved)?;
+        if saved.flag()? {
+            let genesis = load_genesis(saved)?;
+            engine.role = match genesis.shard {
+                ShardId::LEDGER => {
+                    Role::Ledger(genesis, Box::new(Ledger::load(&genesis, &capacity, saved)?))
+                }
+                _ => Role::Trading(genesis, Box::new(Shard::load(&genesis, &capacity, saved)?)),
+            };
+        }
+        // What was read is what would be written again, to the last byte.
+        sound(saved.is_empty() && engine.state_hash() == hash_of(bytes))?;
+        Ok(engine)
+    }
+
+    fn digest(&self, into: &mut Digest) {
+        into.add(STATE_VERSION).add(self.last_seq).add(self.last_ts);
+        self.sessions.digest(into);
+        into.add_flag(!matches!(self.role, Role::Unborn));
         match &self.role {
             Role::Unborn => {}
             Role::Ledger(genesis, ledger) => {
-                digest_genesis(genesis, &mut digest);
-                ledger.digest(&mut digest);
+                digest_genesis(genesis, into);
+                ledger.digest(into);
             }
             Role::Trading(genesis, shard) => {
-                digest_genesis(genesis, &mut digest);
-                shard.digest(&mut digest);
+                digest_genesis(genesis, into);
+                shard.digest(into);
             }
         }
-        digest.finish()
     }
 
     /// The last frame applied; 0 before the first.
@@ -208,8 +251,7 @@ impl Engine {
 
     fn begin(&mut self, genesis: &Genesis) -> Verdict {
         require(matches!(self.role, Role::Unborn), Reject::Unsupported)?;
-        let within = genesis.shard.0 < genesis.shards && usize::from(genesis.shards) <= SHARDS_MAX;
-        require(within, Reject::Malformed)?;
+        require(is_possible(genesis), Reject::Malformed)?;
         self.role = match genesis.shard {
             ShardId::LEDGER => {
                 Role::Ledger(*genesis, Box::new(Ledger::new(genesis, &self.capacity)))
@@ -233,7 +275,22 @@ const fn needs_session(kind: CommandKind) -> bool {
     !kind.is_link() && !matches!(kind, CommandKind::Open | CommandKind::Tick | CommandKind::Genesis)
 }
 
+fn is_possible(genesis: &Genesis) -> bool {
+    genesis.shard.0 < genesis.shards && usize::from(genesis.shards) <= SHARDS_MAX
+}
+
 fn digest_genesis(genesis: &Genesis, into: &mut Digest) {
     into.add(genesis.cluster).add(genesis.shard.0).add(genesis.shards);
     into.add_bytes(&genesis.secret);
+}
+
+fn load_genesis(saved: &mut Saved<'_>) -> Result<Genesis, LoadError> {
+    let cluster = saved.take()?;
+    let (shard, shards) = (ShardId(saved.take()?), saved.take()?);
+    let mut secret = [0; 16];
+    let len = secret.len();
+    secret.copy_from_slice(saved.bytes(len)?);
+    let genesis = Genesis { cluster, secret, shard, shards, _pad: [0; 6] };
+    sound(is_possible(&genesis))?;
+    Ok(genesis)
 }

@@ -20,6 +20,7 @@ use crate::{
     limits::{DEPOSITS_MAX, LENDS_PER_TICK_MAX},
     links::{Link, Message},
     output::{Output, Sink},
+    saved::{LoadError, Saved, sound},
     verdict::{Verdict, require},
 };
 
@@ -161,6 +162,51 @@ impl Ledger {
         }
         into.add_len(self.changes.len());
         self.changes.iter().for_each(|change| change.digest(into));
+    }
+
+    pub fn load(
+        genesis: &Genesis,
+        capacity: &Capacity,
+        saved: &mut Saved<'_>,
+    ) -> Result<Self, LoadError> {
+        let mut ledger = Self { deposits: saved.take()?, ..Self::new(genesis, capacity) };
+        for _ in 0..saved.len()? {
+            let account = AccountId(saved.take()?);
+            sound(Accounts::is_id(account) && ledger.find(account).is_none())?;
+            let at = ledger.open(account);
+            let wallet = &mut ledger.wallets[at];
+            (wallet.free, wallet.transfer) = (saved.take()?, saved.take()?);
+            wallet.shards = saved.take()?;
+            wallet.mode = saved.word(PositionMode::from_u8)?;
+            for lent in &mut wallet.lent {
+                *lent = saved.take()?;
+            }
+        }
+        for link in &mut ledger.links {
+            *link = Link::load(saved)?;
+        }
+        for _ in 0..saved.len()? {
+            let pending = Pending {
+                lend: saved.take()?,
+                session: SessionId(saved.take()?),
+                number: saved.take()?,
+                account: AccountId(saved.take()?),
+                shard: ShardId(saved.take()?),
+                amount: saved.take()?,
+                deadline: saved.take()?,
+                awaited: saved.take()?,
+            };
+            let known = ledger.find(pending.account).is_some();
+            sound(known && (1..ledger.shards).contains(&pending.shard.0))?;
+            ledger.pending.push(pending);
+        }
+        sound(ledger.pending.is_sorted_by_key(|pending| pending.lend))?;
+        for _ in 0..saved.len()? {
+            let change = Change::load(saved)?;
+            sound(ledger.changes.len() < PENDING_MODES_MAX)?;
+            ledger.changes.push(change);
+        }
+        Ok(ledger)
     }
 
     fn deposit<S: Sink>(&mut self, deposit: &Deposit, out: &mut Output<'_, S>) -> Verdict {

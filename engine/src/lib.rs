@@ -34,6 +34,7 @@ mod matching;
 mod orders;
 mod output;
 mod reduce_only;
+mod saved;
 mod sessions;
 mod settings;
 mod shard;
@@ -48,4 +49,5 @@ mod work;
 pub use crate::{
     engine::{Capacity, Engine},
     output::Sink,
+    saved::LoadError,
 };

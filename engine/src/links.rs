@@ -12,6 +12,7 @@ use protocol::{
 
 use crate::{
     hash::Digest,
+    saved::{LoadError, Saved, sound},
     verdict::{Refusal, require},
 };
 
@@ -120,6 +121,32 @@ impl Link {
             };
             into.add(kind).add(lend).add(unacked.account.0).add(unacked.amount);
         }
+    }
+
+    pub fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
+        let mut link = Self { applied: saved.take()?, acked: saved.take()?, ..Self::new() };
+        for _ in 0..saved.len()? {
+            let (kind, about): (u8, u64) = (saved.take()?, saved.take()?);
+            let word = u8::try_from(about).map_err(|_| LoadError::Damaged);
+            let message = match kind {
+                0 => Message::Grant,
+                1 => Message::Recall { lend: about },
+                2 => Message::Return { lend: about },
+                3 => Message::Hold { change: about },
+                4 => {
+                    let mode = ModeChange::from_u8(word?).ok_or(LoadError::Damaged)?;
+                    Message::Release { mode }
+                }
+                5.. => {
+                    let state = HoldState::from_u8(kind - 5).ok_or(LoadError::Damaged)?;
+                    Message::Held { change: about, state }
+                }
+            };
+            sound(link.has_room())?;
+            let (account, amount) = (AccountId(saved.take()?), saved.take()?);
+            link.unacked.push_back(Unacked { message, account, amount });
+        }
+        Ok(link)
     }
 }
 

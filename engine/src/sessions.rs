@@ -14,6 +14,7 @@ use protocol::{
 
 use crate::{
     hash::{Digest, IntHasher},
+    saved::{LoadError, Saved, sound},
     verdict::{Refusal, require},
 };
 
@@ -94,9 +95,23 @@ impl Sessions {
         sessions.sort_by_key(|session| session.id);
         into.add_len(sessions.len());
         for session in sessions {
-            into.add(session.id.0).add(session.kind as u8).add_bytes(session.name.as_bytes());
+            into.add(session.id.0).add(session.kind as u8);
+            into.add_len(session.name.as_bytes().len()).add_bytes(session.name.as_bytes());
             into.add(session.number).add(session.used);
         }
+    }
+
+    pub fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
+        let mut sessions = Self::new();
+        for _ in 0..saved.len()? {
+            let id = SessionId(saved.take()?);
+            let kind = saved.word(SessionKind::from_u8)?;
+            let (name, number, used) = (saved.name()?, saved.take()?, saved.take()?);
+            sound(sessions.list.len() < SESSIONS_MAX && sessions.find(id).is_none())?;
+            sessions.index.insert(id.0, sessions.list.len() as u16);
+            sessions.list.push(Session { id, kind, name, number, used });
+        }
+        Ok(sessions)
     }
 
     fn find(&self, id: SessionId) -> Option<&Session> {

@@ -4,10 +4,11 @@ use protocol::{
     AccountId, AlgoId, Micros, OrderId, Reject, SessionId, ShardId, SymbolId,
     command::{CancelAll, Command, Genesis, Place},
     limits::EVENTS_PER_COMMAND_MAX,
+    order::PositionSide,
 };
 
 use crate::{
-    accounts::{Accounts, Holding},
+    accounts::Accounts,
     client_ids::ClientIds,
     countdowns::Countdowns,
     desk::{Changes, Desk},
@@ -17,6 +18,7 @@ use crate::{
     links::Link,
     matching::LeftToClose,
     output::{Output, Sink},
+    saved::{LoadError, Saved, sound},
     symbols::Symbols,
     verdict::{Refusal, Verdict, require},
     work::{Job, Unit, Work},
@@ -24,6 +26,7 @@ use crate::{
 
 mod modes;
 mod money;
+mod open;
 
 pub(crate) struct Shard {
     id: ShardId,
@@ -157,21 +160,35 @@ impl Shard {
         self.accounts.digest(into);
         self.ledger.digest(into);
         into.add(self.fees).add(self.turn);
-        for place in self.accounts.places() {
-            for (_, holding) in self.accounts.holdings_of(place) {
-                self.digest_algos(holding, into);
-            }
-        }
+        self.digest_orders(into);
+        self.digest_algos(into);
         self.work.digest(into);
         self.countdowns.digest(into);
     }
 
-    fn digest_algos(&self, holding: &Holding, into: &mut Digest) {
-        let Some(triggers) = &self.symbols.symbol(holding.symbol).triggers else { return };
-        let first = holding.algos.first;
-        for at in core::iter::successors(first, |at| triggers.get(*at).next) {
-            triggers.digest_algo(at, into);
-        }
+    pub fn load(
+        genesis: &Genesis,
+        capacity: &Capacity,
+        saved: &mut Saved<'_>,
+    ) -> Result<Self, LoadError> {
+        let mut shard = Self {
+            symbols: Symbols::load(capacity.orders, saved)?,
+            accounts: Accounts::load(capacity.accounts, saved)?,
+            ledger: Link::load(saved)?,
+            fees: saved.take()?,
+            turn: saved.take()?,
+            ..Self::new(genesis, capacity)
+        };
+        shard.load_orders(saved)?;
+        shard.load_algos(saved)?;
+        shard.work = Work::load(saved)?;
+        let listed = |symbol| shard.symbols.find(symbol).is_ok();
+        sound(shard.work.symbols().all(listed))?;
+        shard.countdowns = Countdowns::load(saved, |account, symbol| {
+            let at = shard.symbols.find(symbol).ok()?;
+            shard.accounts.find_holding(account, at, PositionSide::Both)
+        })?;
+        Ok(shard)
     }
 
     /// Does pending work: so many units at the most, and none after many events.

@@ -3,20 +3,21 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use protocol::{
-    AlgoId, Event, Lots, Reject, ShardId, SymbolId, Ticks,
+    AlgoId, Event, EventKind, Lots, OrderId, Reject, ShardId, SymbolId, Ticks, TradeId,
     event::{Mark, SymbolStateChanged},
     instrument::{Brackets, SymbolSpec},
     limits::{INDEX_PRICES_MAX, SYMBOLS_MAX},
-    order::{SelfTradePrevention, Side, SymbolState, TimeInForce},
+    order::{SelfTradePrevention, SymbolState, TimeInForce},
 };
 use rules::{BracketTable, OrderTerms, instrument};
 
 use crate::{
     accounts::{Fees, HoldingAt},
-    book::{Book, Order, Slot},
+    book::{Book, Counters, Slot},
     client_ids::ClientKey,
     hash::Digest,
     output::{Output, Sink},
+    saved::{LoadError, Saved, sound},
     triggers::{Prices, Triggers},
     verdict::require,
     work::Work,
@@ -163,7 +164,7 @@ impl Symbols {
                 let taken = self.list.iter().any(|symbol| symbol.spec.name == spec.name);
                 require(!taken, Reject::InvalidInstrument)?;
                 require(self.list.len() < SYMBOLS_MAX, Reject::ShardFull)?;
-                self.add(spec);
+                _ = self.add(spec);
             }
         }
         out.emit(spec);
@@ -227,7 +228,7 @@ impl Symbols {
         Ok(())
     }
 
-    /// Symbols in the order of their listing, orders in price-time order.
+    /// Symbols in the order of their listing; what is open on them is told apart.
     pub fn digest(&self, into: &mut Digest) {
         into.add_len(self.list.len());
         for (symbol, quote) in self.list.iter().zip(&self.quotes) {
@@ -238,18 +239,51 @@ impl Symbols {
             };
             into.add(quote.mark).add(quote.index_e8);
             into.add(symbol.open_interest).add(symbol.resting).add(symbol.last);
-            if let Some(triggers) = &symbol.triggers {
-                triggers.digest(into);
-            }
             let counters = symbol.book.counters();
             into.add(counters.order.0).add(counters.trade.0).add(counters.update);
-            for side in [Side::Buy, Side::Sell] {
-                symbol.book.makers(side).for_each(|(_, order)| digest_order(order, into));
-            }
         }
     }
 
-    fn add(&mut self, spec: &SymbolSpec) {
+    /// Their books are empty until what is open is loaded.
+    pub fn load(orders: usize, saved: &mut Saved<'_>) -> Result<Self, LoadError> {
+        let mut symbols = Self::with_capacity(orders);
+        for _ in 0..saved.len()? {
+            let listed = saved.event::<SymbolSpec>(EventKind::SymbolListed)?;
+            let Event::SymbolListed(spec) = listed else { return Err(LoadError::Damaged) };
+            let free = symbols.find(spec.symbol).is_err() && symbols.list.len() < SYMBOLS_MAX;
+            sound(free && instrument::is_valid(&spec))?;
+            let at = symbols.add(&spec);
+            let (symbol, quote) = (&mut symbols.list[at], &mut symbols.quotes[at]);
+            if saved.flag()? {
+                let set = saved.event::<Brackets>(EventKind::BracketsSet)?;
+                let Event::BracketsSet(brackets) = set else { return Err(LoadError::Damaged) };
+                let table = BracketTable::new(&brackets).ok_or(LoadError::Damaged)?;
+                (symbol.brackets, quote.brackets) = (Some(brackets), Some(table));
+                quote.default_leverage = default_leverage(&spec, Some(&table));
+            }
+            (quote.mark, quote.index_e8) = (saved.take()?, saved.take()?);
+            (symbol.open_interest, symbol.resting) = (saved.take()?, saved.take()?);
+            symbol.last = saved.take()?;
+            symbol.book.set_counters(Counters {
+                order: OrderId(saved.take()?),
+                trade: TradeId(saved.take()?),
+                update: saved.take()?,
+            });
+        }
+        Ok(symbols)
+    }
+
+    /// In the order of their listing.
+    pub fn iter(&self) -> impl Iterator<Item = &Symbol> {
+        self.list.iter()
+    }
+
+    pub fn len(&self) -> u16 {
+        self.list.len() as u16
+    }
+
+    /// Returns its place.
+    fn add(&mut self, spec: &SymbolSpec) -> usize {
         let id = usize::from(spec.symbol.0);
         if self.index.len() <= id {
             self.index.resize(id + 1, 0);
@@ -272,6 +306,7 @@ impl Symbols {
             brackets: None,
         });
         self.index[id] = self.list.len() as u16;
+        self.list.len() - 1
     }
 }
 
@@ -282,17 +317,4 @@ fn fees_of(spec: &SymbolSpec) -> Fees {
 fn default_leverage(spec: &SymbolSpec, brackets: Option<&BracketTable>) -> u8 {
     let of_symbol = spec.default_leverage;
     brackets.map_or(of_symbol, |table| table.default_leverage(of_symbol))
-}
-
-fn digest_order(order: &Order<Terms>, into: &mut Digest) {
-    let terms = &order.data;
-    into.add(order.id().0).add(order.account().0).add(order.side() as u8);
-    into.add(order.price()).add(order.remaining()).add(order.cum_qty());
-    into.add(terms.client.0).add(terms.cum_quote).add(terms.good_till).add(terms.amends);
-    into.add(terms.reserve.assumed).add(terms.reserve.loss).add(terms.reserve.taker_fee);
-    into.add(terms.queued)
-        .add(terms.algo.0)
-        .add(terms.time_in_force as u8)
-        .add(terms.self_trade as u8);
-    into.add(u8::from(terms.reduce_only));
 }

@@ -58,7 +58,7 @@ impl Default for Trails {
 impl Trails {
     /// Lets a stop follow from this price on, which is the one that all have followed to.
     pub fn join(&mut self, side: Side, callback: Rate, price: Ticks, slot: Slot) -> NodeAt {
-        let alike = |track: &Track| (track.side, track.callback) == (side, callback);
+        let alike = |track: &Track| track.is_of(side, callback);
         let at = self.tracks.iter().position(alike).unwrap_or_else(|| {
             self.tracks.push(Track { side, callback, groups: VecDeque::new() });
             self.tracks.len() - 1
@@ -120,15 +120,25 @@ impl Trails {
         self.find_quiet();
     }
 
-    /// Each group's side, callback and extreme, then its members.
-    pub fn groups(
-        &self,
-    ) -> impl Iterator<Item = (Side, Rate, Ticks, impl Iterator<Item = Slot> + '_)> + '_ {
-        self.tracks.iter().flat_map(|track| {
+    /// A stop that has followed to this price can join those that have: no group is behind it.
+    pub fn may_join(&self, side: Side, callback: Rate, price: Ticks) -> bool {
+        let mut alike = self.tracks.iter().filter(|track| track.is_of(side, callback));
+        let back = alike.next().and_then(|track| track.groups.back());
+        back.is_none_or(|back| !is_beyond(side, price, back.extreme))
+    }
+
+    /// Each group's side, callback, extreme and members, by side and callback, the one that fires
+    /// first in front. Which track came first, and which groups are empty, says nothing.
+    pub fn groups(&self) -> Vec<(Side, Rate, Ticks, Vec<Slot>)> {
+        let mut tracks: Vec<&Track> = self.tracks.iter().collect();
+        tracks.sort_by_key(|track| (track.side as u8, track.callback));
+        let groups = tracks.into_iter().flat_map(|track| {
             track.groups.iter().map(|group| {
-                (track.side, track.callback, group.extreme, self.rings.members(group.head))
+                let members = self.rings.members(group.head).collect();
+                (track.side, track.callback, group.extreme, members)
             })
-        })
+        });
+        groups.filter(|(.., members): &(_, _, _, Vec<Slot>)| !members.is_empty()).collect()
     }
 
     fn find_quiet(&mut self) {
@@ -144,6 +154,12 @@ impl Trails {
             };
             (self.low, self.high) = (self.low.max(low), self.high.min(high));
         }
+    }
+}
+
+impl Track {
+    fn is_of(&self, side: Side, callback: Rate) -> bool {
+        (self.side, self.callback) == (side, callback)
     }
 }
 

@@ -45,8 +45,8 @@ fn slots(count: u64) -> Vec<Slot> {
 
 /// Side, callback, extreme and slot of all, in some order of their own.
 fn told(trails: &Trails) -> Vec<(u8, Rate, Ticks, Slot)> {
-    let groups = trails.groups().flat_map(|(side, callback, extreme, members)| {
-        members.map(move |slot| (side as u8, callback, extreme, slot)).collect::<Vec<_>>()
+    let groups = trails.groups().into_iter().flat_map(|(side, callback, extreme, members)| {
+        members.into_iter().map(move |slot| (side as u8, callback, extreme, slot))
     });
     let mut all: Vec<_> = groups.collect();
     all.sort_unstable();

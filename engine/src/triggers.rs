@@ -9,9 +9,10 @@
 //! has come true is lifted out of its ladder: it can be found, and cancelled, but not met again.
 
 use protocol::{
-    AccountId, ClientId, Event, OrderId, RATE_ONE, SymbolId, Ticks,
+    AccountId, ClientId, Event, EventKind, OrderId, RATE_ONE, SymbolId, Ticks,
     command::PlaceAlgo,
     event::AlgoAccepted,
+    limits::PRICE_MAX,
     order::{
         AlgoType, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce,
         WorkingType,
@@ -23,6 +24,7 @@ use crate::{
     book::{Book, Resting, Slot},
     client_ids::ClientKey,
     hash::Digest,
+    saved::{LoadError, Saved, sound},
     symbols::Symbol,
     trails::{NodeAt, Trails},
     work::{Unit, Work},
@@ -170,17 +172,8 @@ impl Triggers {
             (true, 0) => prices.reference(terms.working_type),
             (true, price) => price,
         };
-        let resting = Resting {
-            id: OrderId(self.count),
-            account: terms.account,
-            side: ladder_of(rises(terms.algo_type, terms.side)),
-            price,
-            remaining: 1,
-            cum_qty: 0,
-            data: *algo,
-        };
         let book = &mut self.watches[usize::from(watch)].book;
-        let (slot, _) = book.rest(resting);
+        let (slot, _) = book.rest(resting(self.count, price, algo));
         let at = AlgoAt { watch, slot };
         if follows && terms.activate_price == 0 {
             book.lift(slot);
@@ -251,15 +244,38 @@ impl Triggers {
         }
     }
 
-    /// The counter and what is followed; all that waits is told with its holding.
+    /// The counter, and by watch, side and callback what follows a price, the group that fires
+    /// first in front; what waits is told with its holding.
     pub fn digest(&self, into: &mut Digest) {
         into.add(self.count);
         for Watch { book, trails } in &self.watches {
-            for (side, callback, extreme, members) in trails.groups() {
-                into.add(side as u8).add(callback).add(extreme);
-                members.for_each(|slot| _ = into.add(book.order(slot).id().0));
+            let groups = trails.groups();
+            into.add_len(groups.len());
+            for (side, callback, extreme, members) in groups {
+                into.add(side as u8).add(callback).add(extreme).add_len(members.len());
+                members.iter().for_each(|slot| _ = into.add(book.order(*slot).id().0));
             }
         }
+    }
+
+    /// Reads the counter and what follows; what waits has been restored.
+    pub fn load(&mut self, saved: &mut Saved<'_>) -> Result<(), LoadError> {
+        self.count = saved.take()?;
+        for Watch { book, trails } in &mut self.watches {
+            for _ in 0..saved.len()? {
+                let (side, callback) = (saved.word(Side::from_u8)?, saved.take()?);
+                let extreme = saved.take()?;
+                for _ in 0..saved.len()? {
+                    let slot = book.find(OrderId(saved.take()?)).ok_or(LoadError::Damaged)?;
+                    let algo = &mut book.order_mut(slot).data;
+                    let follows = algo.stage == Stage::Waits && algo.activated;
+                    let alike = (algo.terms.side, algo.terms.callback) == (side, callback);
+                    sound(follows && alike && trails.may_join(side, callback, extreme))?;
+                    algo.stage = Stage::Follows(trails.join(side, callback, extreme, slot));
+                }
+            }
+        }
+        Ok(())
     }
 
     pub fn digest_algo(&self, at: AlgoAt, into: &mut Digest) {
@@ -268,7 +284,47 @@ impl Triggers {
         into.add_bytes(
             Event::AlgoAccepted(AlgoAccepted { algo: Default::default(), terms }).body(),
         );
-        into.add(u8::from(stage == Stage::Due)).add(u8::from(activated));
+        into.add_flag(stage == Stage::Due).add_flag(activated);
+    }
+
+    /// What [`Self::digest_algo`] told: its count, itself, and whether it is due.
+    pub fn load_algo(saved: &mut Saved<'_>) -> Result<(u64, Algo, bool), LoadError> {
+        let count = saved.take()?;
+        let accepted = saved.event::<AlgoAccepted>(EventKind::AlgoAccepted)?;
+        let Event::AlgoAccepted(AlgoAccepted { terms, .. }) = accepted else {
+            return Err(LoadError::Damaged);
+        };
+        let (is_due, activated) = (saved.flag()?, saved.flag()?);
+        Ok((count, Algo { terms, activated, ..Algo::default() }, is_due))
+    }
+
+    /// Puts what was loaded to where it waited; what follows a price joins its group later.
+    pub fn restore(&mut self, count: u64, algo: &Algo, is_due: bool) -> Result<AlgoAt, LoadError> {
+        let terms = &algo.terms;
+        let watch = watch_of(terms.working_type, terms.price_protect);
+        let price = terms.trigger_price.max(terms.activate_price);
+        let known = self.find(count).is_some();
+        sound(count != 0 && !known && (0..=PRICE_MAX).contains(&price))?;
+        let book = &mut self.watches[usize::from(watch)].book;
+        let (slot, _) = book.rest(resting(count, price, algo));
+        if is_due || algo.activated {
+            let lifted = &mut book.lift(slot).order.data;
+            lifted.stage = if is_due { Stage::Due } else { Stage::Waits };
+        }
+        Ok(AlgoAt { watch, slot })
+    }
+}
+
+/// A conditional order as its ladder holds it.
+fn resting(count: u64, price: Ticks, algo: &Algo) -> Resting<Algo> {
+    Resting {
+        id: OrderId(count),
+        account: algo.terms.account,
+        side: ladder_of(rises(algo.terms.algo_type, algo.terms.side)),
+        price,
+        remaining: 1,
+        cum_qty: 0,
+        data: *algo,
     }
 }
 

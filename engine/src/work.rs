@@ -9,7 +9,10 @@ use alloc::{collections::VecDeque, vec::Vec};
 
 use protocol::{AccountId, SymbolId, order::PositionSide};
 
-use crate::hash::Digest;
+use crate::{
+    hash::Digest,
+    saved::{LoadError, Saved},
+};
 
 /// Units that the queue has room for before it allocates.
 const QUEUE_WARM: usize = 1_024;
@@ -82,5 +85,28 @@ impl Work {
                 Unit::Fire { count } => into.add(1u8).add(count),
             };
         }
+    }
+
+    pub fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
+        let mut work = Self::new();
+        for _ in 0..saved.len()? {
+            let symbol = SymbolId(saved.take()?);
+            let unit = match saved.take()? {
+                0u8 => Unit::Gone {
+                    account: AccountId(saved.take()?),
+                    leg: saved.word(PositionSide::from_u8)?,
+                    through: saved.take()?,
+                },
+                1 => Unit::Fire { count: saved.take()? },
+                _ => return Err(LoadError::Damaged),
+            };
+            work.queue.push_back(Job { symbol, unit });
+        }
+        Ok(work)
+    }
+
+    /// The symbols that there is work on.
+    pub fn symbols(&self) -> impl Iterator<Item = SymbolId> + '_ {
+        self.queue.iter().map(|job| job.symbol)
     }
 }

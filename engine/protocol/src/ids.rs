@@ -111,6 +111,13 @@ impl<const N: usize> Name<N> {
         Some(Self(field))
     }
 
+    /// What [`Self::as_bytes`] gives, a field again; `None` when there are more than `N` bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut field = [0; N];
+        field.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self(field))
+    }
+
     /// The text without its padding; empty when a peer sent bytes that are not UTF-8.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).unwrap_or("")

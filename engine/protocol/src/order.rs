@@ -14,6 +14,10 @@ macro_rules! word {
 
         impl $name {
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            pub const fn from_u8(byte: u8) -> Option<Self> {
+                match byte { $($value => Some(Self::$variant),)+ _ => None }
+            }
         }
     };
 }

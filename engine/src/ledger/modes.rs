@@ -20,6 +20,7 @@ use crate::{
     limits::MODES_PER_TICK_MAX,
     links::Message,
     output::{Output, Sink},
+    saved::{LoadError, Saved},
     verdict::{Verdict, require},
 };
 
@@ -43,6 +44,20 @@ impl Change {
         into.add(self.change).add(self.session.0).add(self.number).add(self.account.0);
         into.add(self.mode as u8).add(self.deadline).add(self.awaited);
         into.add(u8::from(self.has_orders)).add(u8::from(self.has_position));
+    }
+
+    pub fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
+        Ok(Self {
+            change: saved.take()?,
+            session: SessionId(saved.take()?),
+            number: saved.take()?,
+            account: AccountId(saved.take()?),
+            mode: saved.word(PositionMode::from_u8)?,
+            deadline: saved.take()?,
+            awaited: saved.take()?,
+            has_orders: saved.flag()?,
+            has_position: saved.flag()?,
+        })
     }
 
     const fn verdict(&self) -> Reject {

@@ -20,6 +20,7 @@ mod invariants;
 mod isolated;
 mod lending;
 mod modes;
+mod snapshot;
 mod trading;
 mod triggers;
 mod twin;
