@@ -115,9 +115,13 @@ impl Desk<'_> {
         let best_bid = self.symbol.book.best(Side::Buy).unwrap_or(0);
         let taker_fee = holding.fees(self.quote()).taker;
         let reserve = OrderTerms::new(side, price, self.quote().mark, best_bid, taker_fee);
+        let closes = terms.reduce_only || holding.closes(side, remaining - order.remaining());
+        match closes {
+            true => self.check_guard(terms.holding, side, price, last_try)?,
+            false => self.check_isolated(holding, side, price, remaining)?,
+        }
         if !terms.reduce_only {
             let put = reserve.reserve(side, remaining, self.quote().mult);
-            let closes = holding.closes(side, remaining - order.remaining());
             self.check_margin(order.account(), holding, closes, (&take, &put), last_try)?;
         }
         Ok(reserve)

@@ -11,7 +11,7 @@ use protocol::{
 use crate::{
     algos::order_of,
     desk::Desk,
-    matching::LeftToClose,
+    foresight::Foresight,
     orders::Plan,
     output::{Output, Sink},
     triggers::{Algo, AlgoAt, Prices},
@@ -31,12 +31,7 @@ impl Desk<'_> {
     /// has been ended meanwhile.
     ///
     /// Short of margin it is rejected: the shard does not yet ask the ledger on its behalf.
-    pub fn fire<S: Sink>(
-        &mut self,
-        count: u64,
-        scratch: &mut LeftToClose,
-        out: &mut Output<'_, S>,
-    ) {
+    pub fn fire<S: Sink>(&mut self, count: u64, scratch: &mut Foresight, out: &mut Output<'_, S>) {
         let Some(at) = self.triggers().find(count) else { return };
         let Algo { terms, activated, .. } = *self.triggers().get(at);
         if terms.algo_type == AlgoType::TrailingStopMarket && !activated {
@@ -103,7 +98,7 @@ impl Desk<'_> {
         self.end_algos(fired.account, AlgoStatus::Expired, pair, out);
     }
 
-    fn fate_of(&self, terms: &PlaceAlgo, scratch: &mut LeftToClose) -> Fate {
+    fn fate_of(&self, terms: &PlaceAlgo, scratch: &mut Foresight) -> Fate {
         let over = terms.good_till != 0 && terms.good_till <= self.now;
         let mut qty = terms.qty;
         if terms.reduces() {
@@ -133,7 +128,7 @@ impl Desk<'_> {
         &self,
         order: &Place,
         closes: bool,
-        scratch: &mut LeftToClose,
+        scratch: &mut Foresight,
     ) -> Result<Plan, Refusal> {
         self.check_open(order.reduces())?;
         if !closes {

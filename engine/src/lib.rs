@@ -26,6 +26,8 @@ mod countdowns;
 mod desk;
 mod engine;
 mod firing;
+mod foresight;
+mod guard;
 mod hash;
 mod ledger;
 pub mod limits;
@@ -38,6 +40,7 @@ mod saved;
 mod sessions;
 mod settings;
 mod shard;
+mod solvency;
 mod symbols;
 mod trails;
 #[cfg(test)]

@@ -1,6 +1,4 @@
-//! Matching: the loop that meets makers, and the dry run that foresees it.
-
-use alloc::vec::Vec;
+//! Matching: the loop that meets makers.
 
 use protocol::{
     AccountId, Lots, OrderId, Rate, Ticks,
@@ -15,8 +13,9 @@ use rules::{
 
 use crate::{
     accounts::HoldingAt,
-    book::{Order, Slot},
+    book::Slot,
     desk::{Desk, Ended},
+    foresight::Foresight,
     limits::EVENTS_RESERVE,
     output::{Output, Sink},
     symbols::Terms,
@@ -47,30 +46,6 @@ pub(crate) enum Stop {
     FillsMax,
 }
 
-/// What a match would do now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outlook {
-    pub lots: Lots,
-    /// The worst price it would trade at.
-    pub worst: Option<Ticks>,
-    /// Makers met: traded with or expired.
-    met: usize,
-    /// Reduce-only orders of those makers, which their fills may clip.
-    reducing: usize,
-}
-
-impl Outlook {
-    /// The match fits into so many events: to each maker a trade or a close, the end of a
-    /// conditional order, a clipped order, a level and a reservation; to each clipped order a
-    /// close, the end of a conditional order and a level.
-    pub const fn fits(&self, room: usize) -> bool {
-        1 + 5 * self.met + 3 * self.reducing <= room - EVENTS_RESERVE
-    }
-}
-
-/// Lots that makers with reduce-only orders have left to close, as a dry run goes on.
-pub(crate) type LeftToClose = Vec<(HoldingAt, Lots)>;
-
 impl Desk<'_> {
     /// Trades with what rests within the taker's limit.
     pub fn run<S: Sink>(&mut self, taker: &mut Taker, out: &mut Output<'_, S>) -> Stop {
@@ -88,7 +63,12 @@ impl Desk<'_> {
             if maker.data.is_over(self.now) {
                 self.close(slot, OrderStatus::Expired, CloseReason::GoodTillDate, out);
             } else if maker.account() != taker.account {
-                self.trade(taker, slot, out);
+                let lots = taker.remaining.min(maker.remaining());
+                if self.is_bearable(maker, lots, &Foresight::EMPTY) {
+                    self.trade(taker, slot, out);
+                } else {
+                    self.close(slot, OrderStatus::Expired, CloseReason::Liquidation, out);
+                }
             } else {
                 let mode = taker.terms.self_trade;
                 if mode != SelfTradePrevention::ExpireTaker {
@@ -100,72 +80,6 @@ impl Desk<'_> {
             }
         }
         Stop::Done
-    }
-
-    /// What [`Self::run`] would do with an order, changing nothing.
-    pub fn dry_run(
-        &self,
-        account: AccountId,
-        side: Side,
-        limit: Ticks,
-        qty: Lots,
-        self_trade: SelfTradePrevention,
-        left_to_close: &mut LeftToClose,
-    ) -> Outlook {
-        left_to_close.clear();
-        let mut outlook = Outlook::default();
-        for (_, maker) in self.symbol.book.makers(side.opposite()) {
-            let within = match side {
-                Side::Buy => maker.price() <= limit,
-                Side::Sell => maker.price() >= limit,
-            };
-            if !within || outlook.lots == qty || outlook.met == FILLS_MAX as usize {
-                break;
-            }
-            if maker.data.is_over(self.now) {
-                outlook.met += 1;
-            } else if maker.account() != account {
-                self.foresee(&mut outlook, maker, qty, left_to_close);
-            } else if self_trade == SelfTradePrevention::ExpireMaker {
-                outlook.met += 1;
-            } else {
-                break;
-            }
-        }
-        outlook
-    }
-
-    fn foresee(
-        &self,
-        outlook: &mut Outlook,
-        maker: &Order<Terms>,
-        qty: Lots,
-        left_to_close: &mut LeftToClose,
-    ) {
-        let at = maker.data.holding;
-        let holding = self.accounts.holding(at);
-        let mut lots = maker.remaining().min(qty - outlook.lots);
-        if holding.orders.reducing > 0 {
-            let known = left_to_close.iter().position(|(of, _)| *of == at);
-            let known = known.unwrap_or_else(|| {
-                let sign = maker.side().sign();
-                left_to_close.push((at, holding.exposure.position.closable(sign)));
-                outlook.reducing += holding.orders.reducing as usize;
-                left_to_close.len() - 1
-            });
-            let left = &mut left_to_close[known].1;
-            if maker.data.reduce_only {
-                lots = lots.min(*left);
-            }
-            *left = (*left - lots).max(0);
-        }
-        if lots == 0 {
-            // by then it has been clipped away
-            return;
-        }
-        outlook.met += 1;
-        outlook.lots += lots;
-        outlook.worst = Some(maker.price());
     }
 
     fn trade<S: Sink>(&mut self, taker: &mut Taker, slot: Slot, out: &mut Output<'_, S>) {

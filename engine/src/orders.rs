@@ -15,7 +15,8 @@ use crate::{
     checks::{Sizes, check_form},
     client_ids::{self, ClientKey},
     desk::{Desk, Ended},
-    matching::{LeftToClose, Stop, Taker},
+    foresight::Foresight,
+    matching::{Stop, Taker},
     output::{Output, Sink},
     symbols::Terms,
     verdict::{Refusal, Verdict, require},
@@ -97,7 +98,7 @@ impl Desk<'_> {
         &self,
         order: &Place,
         last_try: bool,
-        scratch: &mut LeftToClose,
+        scratch: &mut Foresight,
     ) -> Result<Plan, Refusal> {
         check_form(order, self.now)?;
         self.check_mode(order.account, order.position_side)?;
@@ -113,7 +114,7 @@ impl Desk<'_> {
         &self,
         order: &Place,
         last_try: bool,
-        scratch: &mut LeftToClose,
+        scratch: &mut Foresight,
     ) -> Result<Plan, Refusal> {
         let price = match order.order_type {
             OrderType::Market => self.market_price(order.side)?,
@@ -124,8 +125,9 @@ impl Desk<'_> {
             }
         };
         let leg = (order.account, self.at, order.position_side);
+        let found = self.accounts.find_holding(leg.0, leg.1, leg.2);
         let blank;
-        let holding = match self.accounts.find_holding(leg.0, leg.1, leg.2) {
+        let holding = match found {
             Some(at) => self.accounts.holding(at),
             None => {
                 blank = self.accounts.blank(leg.0, leg.1, leg.2);
@@ -141,16 +143,28 @@ impl Desk<'_> {
         if order.time_in_force == TimeInForce::Gtx {
             require(!self.crosses(order.side, price), Reject::WouldTake)?;
         }
-        let limit = if rests { price } else { self.foreseen(order, price, qty, scratch)? };
+        let mut worst = match rests {
+            true => Some(price),
+            false => self.foreseen(order, price, qty, scratch)?,
+        };
+        let closes = order.reduces() || holding.closes(order.side, qty);
+        match (worst, found) {
+            (Some(limit), Some(at)) if closes => {
+                worst = Some(self.guarded(order, at, (limit, qty), last_try, scratch)?);
+            }
+            (Some(limit), _) => self.check_isolated(holding, order.side, limit, qty)?,
+            (None, _) => {}
+        }
+        let limit = worst.unwrap_or(price);
         let best_bid = self.symbol.book.best(Side::Buy).unwrap_or(0);
         let taker_fee = holding.fees(self.quote()).taker;
         let reserve = OrderTerms::new(order.side, limit, self.quote().mark, best_bid, taker_fee);
         if !order.reduces() {
             let put = reserve.reserve(order.side, qty, self.quote().mult);
-            let closes = holding.closes(order.side, qty);
             self.check_margin(order.account, holding, closes, (&none(), &put), last_try)?;
         }
-        let price = if order.order_type == OrderType::Market { limit } else { price };
+        let shows_limit = rests || order.order_type == OrderType::Market;
+        let price = if shows_limit { limit } else { price };
         Ok(Plan { price, limit, qty, reserve, client })
     }
 
@@ -307,20 +321,20 @@ impl Desk<'_> {
         Ok(order.qty.min(closable))
     }
 
-    /// The worst price an order that never rests would trade at now; its limit if at none.
+    /// The worst price an order that never rests would trade at now, if it meets anybody.
     fn foreseen(
         &self,
         order: &Place,
         limit: Ticks,
         qty: Lots,
-        scratch: &mut LeftToClose,
-    ) -> Result<Ticks, Reject> {
+        scratch: &mut Foresight,
+    ) -> Result<Option<Ticks>, Reject> {
         let (account, side) = (order.account, order.side);
         let outlook = self.dry_run(account, side, limit, qty, order.self_trade, scratch);
         if order.time_in_force == TimeInForce::Fok {
             require(outlook.lots == qty && outlook.fits(self.room), Reject::WouldNotFill)?;
         }
-        Ok(outlook.worst.unwrap_or(limit))
+        Ok(outlook.worst)
     }
 
     pub fn check_cancellable(&self) -> Result<(), Reject> {
@@ -347,7 +361,7 @@ pub(crate) const fn none() -> Reservation {
     Reservation { buy: 0, sell: 0, loss: 0, fee: 0 }
 }
 
-const fn rests(order_type: OrderType, time_in_force: TimeInForce) -> bool {
+pub(crate) const fn rests(order_type: OrderType, time_in_force: TimeInForce) -> bool {
     match (order_type, time_in_force) {
         (OrderType::Market, _) | (_, TimeInForce::Ioc | TimeInForce::Fok) => false,
         (OrderType::Limit, TimeInForce::Gtc | TimeInForce::Gtx | TimeInForce::Gtd) => true,

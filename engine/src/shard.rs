@@ -13,10 +13,10 @@ use crate::{
     countdowns::Countdowns,
     desk::{Changes, Desk},
     engine::{Capacity, Frame},
+    foresight::Foresight,
     hash::Digest,
     limits::{UNIT_EVENTS_MAX, WORK_EVENTS_MAX},
     links::Link,
-    matching::LeftToClose,
     output::{Output, Sink},
     saved::{LoadError, Saved, sound},
     symbols::Symbols,
@@ -42,7 +42,7 @@ pub(crate) struct Shard {
     /// Fees taken, less rebates.
     fees: i128,
     changes: Changes,
-    left_to_close: LeftToClose,
+    foresight: Foresight,
 }
 
 impl Shard {
@@ -59,7 +59,7 @@ impl Shard {
             ledger: Link::new(),
             fees: 0,
             changes: Changes::with_capacity(EVENTS_PER_COMMAND_MAX),
-            left_to_close: LeftToClose::with_capacity(protocol::limits::FILLS_MAX as usize),
+            foresight: Foresight::with_capacity(protocol::limits::FILLS_MAX as usize),
         }
     }
 
@@ -227,7 +227,7 @@ impl Shard {
     }
 
     fn do_job<S: Sink>(&mut self, now: Micros, job: Job, out: &mut Output<'_, S>) {
-        let mut scratch = core::mem::take(&mut self.left_to_close);
+        let mut scratch = core::mem::take(&mut self.foresight);
         let mut desk = self.work_desk(now, job.symbol, out);
         match job.unit {
             Unit::Gone { account, leg, through } => {
@@ -235,7 +235,7 @@ impl Shard {
             }
             Unit::Fire { count } => desk.fire(count, &mut scratch, out),
         }
-        self.left_to_close = scratch;
+        self.foresight = scratch;
     }
 
     /// Where a unit of pending work is done.
@@ -259,13 +259,13 @@ impl Shard {
 
     fn plan(&mut self, frame: &Frame, order: &Place) -> Result<crate::orders::Plan, Refusal> {
         check_account(order.account)?;
-        let mut scratch = core::mem::take(&mut self.left_to_close);
+        let mut scratch = core::mem::take(&mut self.foresight);
         let desk = self.desk(frame, order.symbol);
         let plan = match desk {
             Ok(desk) => desk.plan(order, frame.last_try, &mut scratch),
             Err(reject) => Err(reject.into()),
         };
-        self.left_to_close = scratch;
+        self.foresight = scratch;
         plan
     }
 

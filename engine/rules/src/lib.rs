@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod brackets;
 pub mod fees;
+pub mod guard;
 pub mod instrument;
 pub mod liquidation;
 pub mod margin;
@@ -23,6 +24,8 @@ pub use margin::{Exposure, Reserved};
 pub use order::{OrderTerms, Reservation};
 pub use position::Position;
 
+#[cfg(test)]
+mod guard_test;
 #[cfg(test)]
 mod liquidation_test;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use protocol::{
     CommandKind, Event, Reject,
     event::{CountdownSet, Fill, OrderAmended, OrderClosed, Trade},
+    instrument::Brackets,
     order::{CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
 };
 
@@ -42,6 +43,7 @@ pub type Leg = (u32, u16, u8);
 pub struct Symbol {
     pub mult: i64,
     pub mark: i64,
+    pub brackets: Option<Brackets>,
     trades: u64,
     updates: u64,
     pub default_leverage: u8,
@@ -177,6 +179,7 @@ impl Auditor {
                 let fresh = Symbol {
                     mult: spec.mult,
                     mark: 0,
+                    brackets: None,
                     trades: 0,
                     updates: 0,
                     default_leverage: spec.default_leverage,
@@ -187,8 +190,9 @@ impl Auditor {
                 self.algos.listed(spec.symbol.0, spec.trigger_protect);
             }
             Event::BracketsSet(brackets) => {
-                let top = brackets.rows[0].max_leverage as u8;
-                self.symbols.get_mut(&brackets.symbol.0).unwrap().top_leverage = top;
+                let symbol = self.symbols.get_mut(&brackets.symbol.0).unwrap();
+                symbol.top_leverage = brackets.rows[0].max_leverage as u8;
+                symbol.brackets = Some(*brackets);
             }
             Event::Mark(mark) => {
                 self.symbols.get_mut(&mark.symbol.0).unwrap().mark = mark.mark;
@@ -248,6 +252,7 @@ impl Auditor {
         assert!(taker.tif != TimeInForce::Gtx, "post-only never takes: {trade:?}");
         let worse = trade.taker_side.sign() * (trade.price - taker.price);
         assert!(worse <= 0, "no worse than the limit");
+        let before = [&trade.taker, &trade.maker].map(|fill| self.worth(symbol_id, fill));
         let sides = [(&trade.taker, taker.side), (&trade.maker, maker.side)];
         let moved: i128 = sides
             .map(|(fill, side)| self.hear_fill(symbol_id, fill, side, trade.qty, value))
@@ -255,6 +260,7 @@ impl Auditor {
             .sum();
         let realised = i128::from(trade.taker.pnl) + i128::from(trade.maker.pnl);
         assert_eq!(moved, realised, "what is realised leaves the entries");
+        self.check_fill(trade, before);
         self.algos.traded(symbol_id, trade.price);
         if let Some((_, fills)) = &mut self.accepted {
             *fills += 1;

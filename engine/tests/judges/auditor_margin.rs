@@ -142,7 +142,7 @@ impl Auditor {
         available
     }
 
-    fn value(&self, leg: Leg, held: Position) -> i128 {
+    pub fn value(&self, leg: Leg, held: Position) -> i128 {
         let symbol = &self.symbols[&leg.1];
         i128::from(held.qty) * i128::from(symbol.mark) * i128::from(symbol.mult)
     }
@@ -154,7 +154,7 @@ impl Auditor {
         if chosen == 0 { default.into() } else { chosen.into() }
     }
 
-    fn is_isolated(&self, (account, symbol, _): Leg) -> bool {
+    pub fn is_isolated(&self, (account, symbol, _): Leg) -> bool {
         self.modes.isolated.get(&(account, symbol)).copied().unwrap_or(false)
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::{
     bench::{Bench, outcome},
     flow::{self, Act, Step},
+    jumps::jumping_act,
     twin::Twin,
 };
 
@@ -65,6 +66,16 @@ proptest! {
     fn a_shard_of_reducers_is_its_twin(steps in flow::steps(150)) {
         let mut bench = Bench::trading(&[(1, 90_000_000), (2, 90_000_000), (3, 90_000_000)]);
         compare(&mut bench, &steps, flow::reducing_act)?;
+    }
+
+    #[test]
+    fn a_shard_under_jumping_marks_is_its_twin(
+        steps in flow::steps(150), cash in prop::array::uniform4(1i64..30_000),
+    ) {
+        let grants: Vec<_> = (1..).zip(cash).collect();
+        let mut mark = [100; 2];
+        let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
+        compare(&mut Bench::trading(&grants), &steps, act)?;
     }
 
     #[test]

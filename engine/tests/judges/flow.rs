@@ -26,14 +26,14 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Reads a step's numbers one after the other.
-struct Draw<'a>(std::slice::Iter<'a, u16>);
+pub struct Draw<'a>(pub std::slice::Iter<'a, u16>);
 
 impl Draw<'_> {
-    fn below(&mut self, n: u16) -> u16 {
+    pub fn below(&mut self, n: u16) -> u16 {
         self.0.next().map_or(0, |number| number % n)
     }
 
-    fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
+    pub fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
         values[usize::from(self.below(values.len() as u16))]
     }
 }
@@ -360,7 +360,7 @@ fn cancel_algo(bench: &Bench, draw: &mut Draw, account: AccountId, symbol: Symbo
     Command::CancelAlgo(CancelAlgo { account, symbol, _pad, algo, client_id, _pad2 })
 }
 
-fn amend(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Amend {
+pub fn amend(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Amend {
     Amend {
         account,
         symbol,
@@ -379,7 +379,12 @@ fn amend(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Am
 }
 
 /// An order of late and mostly its owner; sometimes none, which means by client id.
-fn recent(bench: &Bench, draw: &mut Draw, symbol: u16, account: AccountId) -> (OrderId, AccountId) {
+pub fn recent(
+    bench: &Bench,
+    draw: &mut Draw,
+    symbol: u16,
+    account: AccountId,
+) -> (OrderId, AccountId) {
     let owners = &bench.owners[usize::from(symbol) - 1];
     let (back, of_another) = (usize::from(draw.below(12)), draw.below(16) == 0);
     match owners.len().checked_sub(back) {

@@ -38,7 +38,7 @@ fn market(account: u32, side: Side, qty: i64) -> Place {
     Place { order_type, time_in_force, ..limit(account, side, 0, qty) }
 }
 
-fn amend(account: u32, side: Side, order: u64, price: i64, qty: i64) -> Amend {
+pub fn amend(account: u32, side: Side, order: u64, price: i64, qty: i64) -> Amend {
     Amend {
         account: AccountId(account),
         symbol: SymbolId(1),
@@ -57,7 +57,7 @@ fn rich() -> Bench {
     Bench::trading(&[(1, 9_000_000), (2, 9_000_000), (3, 9_000_000)])
 }
 
-fn trades(events: &[Event]) -> Vec<(i64, i64)> {
+pub fn trades(events: &[Event]) -> Vec<(i64, i64)> {
     let trade = |event: &Event| match event {
         Event::Trade(trade) => Some((trade.price, trade.qty)),
         _ => None,
@@ -65,7 +65,7 @@ fn trades(events: &[Event]) -> Vec<(i64, i64)> {
     events.iter().filter_map(trade).collect()
 }
 
-fn closed(events: &[Event]) -> Vec<(u64, OrderStatus, CloseReason)> {
+pub fn closed(events: &[Event]) -> Vec<(u64, OrderStatus, CloseReason)> {
     let closed = |event: &Event| match event {
         Event::OrderClosed(closed) => Some((closed.order.0, closed.status, closed.reason)),
         _ => None,

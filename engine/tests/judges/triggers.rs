@@ -62,12 +62,12 @@ fn trade(bench: &mut Bench, price: i64) {
     bench.ok(&Command::Place(limit(3, Side::Buy, price, 20)));
 }
 
-fn tick(bench: &mut Bench) -> Vec<Event> {
+pub fn tick(bench: &mut Bench) -> Vec<Event> {
     bench.raw(&Command::Tick(Tick { _reserved: 0 }))
 }
 
 /// Count and status of each change.
-fn changes(events: &[Event]) -> Vec<(u64, AlgoStatus)> {
+pub fn changes(events: &[Event]) -> Vec<(u64, AlgoStatus)> {
     let change = |event: &Event| match event {
         Event::AlgoChanged(change) => Some((change.algo.count(), change.status)),
         _ => None,

@@ -147,9 +147,18 @@ impl Shard {
             amends: 0,
             algo,
         };
-        let mut limit = shown;
-        if !rests {
-            limit = self.foresee(symbol, &order)?;
+        let (mut limit, mut shown) = (shown, shown);
+        let worst = if rests { Some(limit) } else { self.foresee(symbol, &order)? };
+        if let Some(worst) = worst {
+            limit = worst;
+            if self.only_closes(&order, symbol) {
+                limit = self.guard(symbol, &order, worst, rests, last_try)?;
+            } else {
+                self.check_isolated(symbol, &order, worst)?;
+            }
+        }
+        if rests || is_market {
+            shown = limit;
         }
         let rate = self.chosen(account, symbol).fees.unwrap_or((0, market.spec.taker_fee)).1;
         order.hold = market.hold(side, limit, rate);
@@ -157,7 +166,6 @@ impl Shard {
             self.ask_margin((leg, side), qty, &order.hold, None, last_try)?;
         }
         order.price = limit;
-        let shown = if is_market { limit } else { shown };
         Ok(self.enter(place, order, shown, rests))
     }
 
@@ -227,8 +235,8 @@ impl Shard {
         }
     }
 
-    /// Plays an order that never rests on a copy; the worst price it gets, or its limit.
-    fn foresee(&self, symbol: u16, order: &Order) -> Result<i64, (Reject, i64)> {
+    /// Plays an order that never rests on a copy; the worst price it gets, if any.
+    pub fn foresee(&self, symbol: u16, order: &Order) -> Result<Option<i64>, (Reject, i64)> {
         let (mut copy, mut played) = (self.clone(), order.clone());
         copy.fight(symbol, &mut played);
         if order.tif == TimeInForce::Fok && played.left() > 0 {
@@ -238,7 +246,7 @@ impl Shard {
             Event::Trade(trade) => Some(trade.price),
             _ => None,
         });
-        Ok(last.unwrap_or(order.price))
+        Ok(last)
     }
 
     fn fight(&mut self, symbol: u16, taker: &mut Order) -> Option<Early> {
@@ -256,6 +264,12 @@ impl Shard {
                 continue;
             }
             if maker.account != taker.account {
+                let lots = taker.left().min(maker.left());
+                if !self.bears(symbol, &maker, lots) {
+                    let (status, reason) = (OrderStatus::Expired, CloseReason::Liquidation);
+                    self.close(symbol, maker.id, status, reason);
+                    continue;
+                }
                 self.trade(symbol, taker, place);
                 self.clip(maker.leg(symbol));
                 continue;
@@ -310,7 +324,7 @@ impl Shard {
         self.look(symbol);
     }
 
-    fn fill(&mut self, symbol: u16, order: &Order, lots: i64, price: i64, made: bool) -> Fill {
+    pub fn fill(&mut self, symbol: u16, order: &Order, lots: i64, price: i64, made: bool) -> Fill {
         let spec = self.markets[&symbol].spec;
         let leg = order.leg(symbol);
         let Chosen { fees, isolated, .. } = self.chosen(order.account, symbol);
@@ -495,6 +509,7 @@ impl Shard {
         self.check_bounds(leg, price, new.left(), old.reduce, Some(&old))?;
         let rate = self.chosen(account, symbol).fees.unwrap_or((0, market.spec.taker_fee)).1;
         new.hold = market.hold(side, price, rate);
+        self.guard_amended(symbol, &new, last_try)?;
         if !old.reduce {
             self.ask_margin((leg, side), new.left(), &new.hold, Some(&old), last_try)?;
         }

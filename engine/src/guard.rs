@@ -1,0 +1,185 @@
+//! Nobody trades away more than he has: a limit that closes a position is cut to what the account
+//! can bear, and a resting order that has come to lie beyond the mark is judged when it is met.
+//!
+//! Without both, two accounts of one owner could trade far beyond the mark until one of them owes
+//! what the other has won. A mark may move past any number of resting orders, so nothing is looked
+//! at when it does.
+
+use protocol::{
+    Lots, Reject, Ticks,
+    command::Place,
+    order::{MarginMode, Side, TimeInForce},
+};
+use rules::{Exposure, fees::fee, guard::Closing, liquidation::Solvency, money::value};
+
+use crate::{
+    accounts::{Holding, HoldingAt},
+    book::Order,
+    desk::Desk,
+    foresight::Foresight,
+    orders::rests,
+    symbols::Terms,
+    verdict::{Refusal, require},
+};
+
+impl Desk<'_> {
+    /// The limit of a new order that only closes: the worst price it would trade at or, where
+    /// that is more than the account can bear, on its last try what the account can.
+    pub fn guarded(
+        &self,
+        order: &Place,
+        at: HoldingAt,
+        (limit, qty): (Ticks, Lots),
+        last_try: bool,
+        foresight: &mut Foresight,
+    ) -> Result<Ticks, Refusal> {
+        if !self.is_beyond_mark(order.side, limit) {
+            return Ok(limit);
+        }
+        let closing = self.closing(at, &Foresight::EMPTY);
+        if closing.affords(limit) {
+            return Ok(limit);
+        }
+        if !last_try {
+            let amount = closing.lacking(limit);
+            return Err(Refusal { reject: Reject::NeedMargin, amount });
+        }
+        let bound = closing.bound(limit);
+        if rests(order.order_type, order.time_in_force) {
+            return Ok(bound);
+        }
+        let (account, side) = (order.account, order.side);
+        let outlook = self.dry_run(account, side, bound, qty, order.self_trade, foresight);
+        let whole = order.time_in_force != TimeInForce::Fok || outlook.lots == qty;
+        require(whole, Reject::WouldNotFill)?;
+        outlook.worst.ok_or(Reject::BeyondMarketBound.into())
+    }
+
+    /// An amended order that only closes keeps to what the account can bear, or stays as it was.
+    pub fn check_guard(
+        &self,
+        at: HoldingAt,
+        side: Side,
+        price: Ticks,
+        last_try: bool,
+    ) -> Result<(), Refusal> {
+        if !self.is_beyond_mark(side, price) {
+            return Ok(());
+        }
+        let amount = self.closing(at, &Foresight::EMPTY).lacking(price);
+        match (amount, last_try) {
+            (0, _) => Ok(()),
+            (_, true) => Err(Reject::InsufficientMargin.into()),
+            (_, false) => Err(Refusal { reject: Reject::NeedMargin, amount }),
+        }
+    }
+
+    /// Refuses what would open an isolated position so far beyond the mark that its wallet, which
+    /// is filled by its leverage alone, could not bear it: it would be due from the start.
+    pub fn check_isolated(
+        &self,
+        holding: &Holding,
+        side: Side,
+        limit: Ticks,
+        qty: Lots,
+    ) -> Result<(), Reject> {
+        let isolated = holding.exposure.mode == MarginMode::Isolated;
+        if !isolated || !self.is_beyond_mark(side, limit) {
+            return Ok(());
+        }
+        let (mut after, quote) = (holding.exposure, self.quote());
+        after.trade(side.sign() * qty, limit, quote.mult, holding.leverage(quote));
+        let left = after.isolated_equity(quote.mark, quote.mult);
+        require(left > quote.maintenance(&after), Reject::BeyondMarketBound)
+    }
+
+    /// True when a fill at this price loses against the mark.
+    pub fn is_beyond_mark(&self, side: Side, price: Ticks) -> bool {
+        match side {
+            Side::Buy => price > self.quote().mark,
+            Side::Sell => price < self.quote().mark,
+        }
+    }
+
+    /// True when a maker may fill so many lots, after what is foreseen: every one may that does
+    /// not lose against the mark.
+    #[inline]
+    pub fn is_bearable(&self, maker: &Order<Terms>, lots: Lots, foresight: &Foresight) -> bool {
+        !self.is_beyond_mark(maker.side(), maker.price()) || self.bears(maker, lots, foresight)
+    }
+
+    /// The fill leaves the account above its maintenance margin, or it closes at a price that the
+    /// account affords. An isolated wallet is filled out of what is beside it, so that must do.
+    #[cold]
+    fn bears(&self, maker: &Order<Terms>, lots: Lots, foresight: &Foresight) -> bool {
+        let at = maker.data.holding;
+        let holding = self.accounts.holding(at);
+        let (after, gained) = self.filled(maker, lots, foresight);
+        let gained = foresight.gained(holding.account) + gained;
+        let exposure_of = |of, other: &Holding| match of == at {
+            true => after,
+            false => foresight.exposure(of, other),
+        };
+        let left = self.pool(at, gained, exposure_of);
+        let mut solvent = left.equity > left.maintenance;
+        if after.mode == MarginMode::Isolated {
+            let (account, quotes) = (holding.account, self.quotes);
+            let beside = self.accounts.cross_pool(account, quotes, exposure_of, gained);
+            solvent &= beside.equity >= beside.maintenance;
+        }
+        let before = foresight.exposure(at, holding).position;
+        let reduces = lots <= before.closable(maker.side().sign());
+        solvent || reduces && self.closing(at, foresight).affords(maker.price())
+    }
+
+    /// What a fill of a maker makes of its exposure, and what its account's cash gains.
+    pub fn filled(
+        &self,
+        maker: &Order<Terms>,
+        lots: Lots,
+        foresight: &Foresight,
+    ) -> (Exposure, i128) {
+        let (at, quote) = (maker.data.holding, self.quote());
+        let holding = self.accounts.holding(at);
+        let mut after = foresight.exposure(at, holding);
+        let (price, qty) = (maker.price(), maker.side().sign() * lots);
+        let pnl = after.trade(qty, price, quote.mult, holding.leverage(quote));
+        (after, pnl - fee(value(price, lots, quote.mult), holding.fees(quote).maker))
+    }
+
+    /// A holding's position as something to be closed, after what is foreseen.
+    fn closing(&self, at: HoldingAt, foresight: &Foresight) -> Closing {
+        let holding = self.accounts.holding(at);
+        let (exposure, quote) = (foresight.exposure(at, holding), self.quote());
+        Closing {
+            position: exposure.position,
+            mark: quote.mark,
+            mult: quote.mult,
+            maintenance: quote.maintenance(&exposure),
+            pool: self.pool(at, foresight.gained(holding.account), |of, other| {
+                foresight.exposure(of, other)
+            }),
+            taker_fee: holding.fees(quote).taker,
+        }
+    }
+
+    /// What backs a holding: its own wallet when it is isolated, else all that is cross.
+    fn pool(
+        &self,
+        at: HoldingAt,
+        gained: i128,
+        exposure_of: impl Fn(HoldingAt, &Holding) -> Exposure,
+    ) -> Solvency {
+        let holding = self.accounts.holding(at);
+        let (exposure, quote) = (exposure_of(at, holding), self.quote());
+        match exposure.mode {
+            MarginMode::Cross => {
+                self.accounts.cross_pool(holding.account, self.quotes, exposure_of, gained)
+            }
+            MarginMode::Isolated => Solvency {
+                equity: exposure.isolated_equity(quote.mark, quote.mult),
+                maintenance: quote.maintenance(&exposure),
+            },
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What stands behind positions, and how much of it must stay.
+
+use protocol::order::MarginMode;
+use rules::{Exposure, liquidation::Solvency};
+
+use crate::{
+    accounts::{Accounts, Holding, HoldingAt},
+    symbols::Quote,
+};
+
+impl Quote {
+    /// What must stay behind a position at the mark; nothing before the brackets are known, when
+    /// there is none.
+    pub fn maintenance(&self, exposure: &Exposure) -> i128 {
+        let brackets = self.brackets.as_ref();
+        brackets.map_or(0, |table| exposure.maintenance_margin(self.mark, self.mult, table))
+    }
+}
+
+impl Accounts {
+    /// Equity and maintenance margin of all of an account's cross positions, were its exposures
+    /// what `exposure_of` says and its cash `gained` more.
+    pub fn cross_pool(
+        &self,
+        account: u32,
+        quotes: &[Quote],
+        exposure_of: impl Fn(HoldingAt, &Holding) -> Exposure,
+        gained: i128,
+    ) -> Solvency {
+        let cash = i128::from(self.account(account).cash) + gained;
+        let mut pool = Solvency { equity: cash, maintenance: 0 };
+        for (at, holding) in self.holdings_of(account) {
+            let exposure = exposure_of(at, holding);
+            let quote = &quotes[usize::from(holding.symbol)];
+            pool.equity += exposure.cross_equity(quote.mark, quote.mult);
+            pool.maintenance += match exposure.mode {
+                MarginMode::Cross => quote.maintenance(&exposure),
+                MarginMode::Isolated => 0,
+            };
+        }
+        pool
+    }
+}

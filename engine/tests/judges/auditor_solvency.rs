@@ -1,0 +1,81 @@
+//! Who pays for a fill: what the auditor says of each account's equity around it.
+
+use protocol::event::{Fill, Trade};
+
+use crate::auditor::{Auditor, Leg};
+
+/// What stands behind a position at the marks, and the least that must.
+#[derive(Clone, Copy, Debug)]
+pub struct Worth {
+    equity: i128,
+    maintenance: i128,
+    /// Of an isolated position: what its account has beside it.
+    beside: Option<i128>,
+}
+
+impl Auditor {
+    /// What stands behind the leg that a fill is on.
+    pub fn worth(&self, symbol: u16, fill: &Fill) -> Worth {
+        let leg = (fill.account.0, symbol, fill.position_side as u8);
+        let mut cross = Worth { equity: 0, maintenance: 0, beside: None };
+        cross.equity = self.cash.get(&leg.0).copied().unwrap_or(0).into();
+        let legs = (leg.0, 0, 0)..=(leg.0, u16::MAX, u8::MAX);
+        for (leg, held) in self.positions.range(legs) {
+            if self.is_isolated(*leg) {
+                cross.equity -= i128::from(held.wallet);
+            } else {
+                cross.equity += self.value(*leg, *held) - i128::from(held.entry);
+                cross.maintenance += self.maintenance(*leg);
+            }
+        }
+        if !self.is_isolated(leg) {
+            return cross;
+        }
+        let held = self.position(leg);
+        let profit = self.value(leg, held) - i128::from(held.entry);
+        let equity = i128::from(held.wallet) + profit;
+        Worth { equity, maintenance: self.maintenance(leg), beside: Some(cross.equity) }
+    }
+
+    fn maintenance(&self, leg: Leg) -> i128 {
+        let value = self.value(leg, self.position(leg)).abs();
+        let Some(brackets) = self.symbols[&leg.1].brackets else { return 0 };
+        let rows = &brackets.rows[..usize::from(brackets.count)];
+        let at = rows.iter().position(|row| value <= row.cap.into()).unwrap_or(rows.len() - 1);
+        let steps = rows[..=at].windows(2).map(|pair| {
+            i128::from(pair[1].floor) * i128::from(pair[1].maintenance - pair[0].maintenance)
+        });
+        let exact = value * i128::from(rows[at].maintenance) - steps.sum::<i128>();
+        -(-exact).div_euclid(100_000_000)
+    }
+
+    /// Beyond the mark everybody trades with what is his own, and at the mark or better no fill
+    /// takes all that a solvent account has.
+    pub fn check_fill(&self, trade: &Trade, before: [Worth; 2]) {
+        let mark = self.symbols[&trade.symbol.0].mark;
+        let signs = [trade.taker_side.sign(), -trade.taker_side.sign()];
+        for ((fill, sign), before) in
+            [&trade.taker, &trade.maker].into_iter().zip(signs).zip(before)
+        {
+            let after = self.worth(trade.symbol.0, fill);
+            let (beyond, solvent) =
+                (sign * (trade.price - mark) > 0, before.equity > before.maintenance);
+            let told = (fill.account, before, after);
+            let kept = after.equity >= before.equity.min(0);
+            assert!(!(beyond || solvent) || kept, "{told:?} at {mark}: {trade:?}");
+            let closes = fill.position == 0 || fill.position.signum() != sign;
+            // of a position that is lost already, what is beside it pays any close
+            let pays = closes && beyond && before.equity >= 0;
+            if let (true, Some(was), Some(is)) = (pays, before.beside, after.beside) {
+                // a wallet's part and its position's entry round once each
+                assert!(
+                    is >= (was - 2).min(0),
+                    "an isolated position pays by itself: {told:?}: {trade:?}"
+                );
+            }
+            let maker = fill.order == trade.maker.order;
+            let fine = !(maker && beyond) || closes || after.equity > after.maintenance;
+            assert!(fine, "a maker that opens beyond the mark: {told:?}: {trade:?}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Flows in which money is thin, leverage high and marks jump by up to 30 %, so that orders rest
+//! where nobody would place them and accounts can't bear what they are met with.
+
+use protocol::{
+    AccountId, Command, SymbolId,
+    command::{Place, SetLeverage, SetMarginMode},
+    order::{MarginMode, OrderType, SelfTradePrevention, Side, TimeInForce},
+};
+
+use crate::{
+    bench::{Bench, index},
+    flow::{Act, Draw, Step, amend, recent},
+    trading::limit,
+};
+
+/// A shard's next command.
+pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
+    let mut draw = Draw(step.iter());
+    let choice = draw.below(32);
+    let account = AccountId(1 + u32::from(draw.below(4)));
+    let symbol = 1 + u16::from(draw.below(4) == 0);
+    let symbol_id = SymbolId(symbol);
+    let now_mark = &mut mark[usize::from(symbol) - 1];
+    let command = match choice {
+        0..=18 => Command::Place(place(&mut draw, account, symbol_id, *now_mark)),
+        19..=21 => {
+            let (order, account) = recent(bench, &mut draw, symbol, account);
+            let of = amend(&mut draw, account, symbol_id, *now_mark);
+            let owned = (order.0 as usize).wrapping_sub(1);
+            let side = bench.sides[usize::from(symbol) - 1].get(owned).copied();
+            let price = *now_mark + i64::from(draw.below(29)) - 14;
+            let (side, qty) = (side.unwrap_or(of.side), 1 + i64::from(draw.below(12)));
+            Command::Amend(protocol::command::Amend {
+                order,
+                side,
+                price,
+                qty,
+                price_match: protocol::order::PriceMatch::None,
+                reduce_only: false,
+                ..of
+            })
+        }
+        22 => {
+            let mode = draw.one_of(MarginMode::ALL);
+            let (symbol, _pad) = (symbol_id, 0);
+            Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad })
+        }
+        23 => {
+            let (leverage, symbol) = (draw.one_of(&[10, 20, 50, 125]), symbol_id);
+            Command::SetLeverage(SetLeverage { account, symbol, leverage, _pad: 0 })
+        }
+        _ => {
+            *now_mark = match draw.below(6) {
+                0 => *now_mark * 13 / 10,
+                1 => *now_mark * 7 / 10,
+                2 => 100,
+                _ => *now_mark + i64::from(draw.below(9)) - 4,
+            };
+            *now_mark = (*now_mark).clamp(60, 160);
+            index(symbol, *now_mark)
+        }
+    };
+    Act::Command { envelope: bench.envelope(0, draw.below(2) == 1), command }
+}
+
+fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Place {
+    let side = draw.one_of(Side::ALL);
+    let price = mark + i64::from(draw.below(29)) - 14;
+    let qty = 1 + i64::from(draw.below(12)) * if symbol.0 == 2 { 20 } else { 1 };
+    let flags = draw.below(64);
+    let market = flags & 7 == 0;
+    let tifs = [TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok];
+    Place {
+        symbol,
+        order_type: if market { OrderType::Market } else { OrderType::Limit },
+        price: if market { 0 } else { price },
+        time_in_force: if market { TimeInForce::Ioc } else { draw.one_of(&tifs) },
+        reduce_only: flags >> 3 & 3 == 0,
+        self_trade: draw.one_of(SelfTradePrevention::ALL),
+        ..limit(account.0, side, price, qty)
+    }
+}
