@@ -69,6 +69,8 @@ pub(crate) struct Holding {
     pub algos: WaitingAlgos,
     /// The turn that touched its reservations last, which takes a note of them once.
     pub touched: u64,
+    /// The symbol's last funding that has been booked.
+    pub funded: u32,
     next: HoldingAt,
 }
 
@@ -135,6 +137,8 @@ pub(crate) struct Accounts {
     list: Vec<Account>,
     /// The first is nobody's.
     holdings: Vec<Holding>,
+    /// Behind the highest account id.
+    ids_end: u32,
     /// Orders that rest on this shard.
     pub resting: usize,
     /// Conditional orders that wait on this shard.
@@ -149,6 +153,7 @@ impl Accounts {
             index: vec![0; accounts + 1],
             list: Vec::with_capacity(accounts),
             holdings,
+            ids_end: 1,
             resting: 0,
             waiting: 0,
         }
@@ -173,8 +178,14 @@ impl Accounts {
             self.index.resize((id.0 as usize + 1).next_power_of_two(), 0);
         }
         self.list.push(Account { id, ..Account::default() });
+        self.ids_end = self.ids_end.max(id.0 + 1);
         self.index[id.0 as usize] = self.list.len() as u32;
         self.list.len() as u32 - 1
+    }
+
+    /// Behind the highest account id; 1 when there are no accounts.
+    pub const fn ids_end(&self) -> u32 {
+        self.ids_end
     }
 
     pub fn account(&self, at: u32) -> &Account {
@@ -343,7 +354,8 @@ fn load_holding(saved: &mut Saved<'_>) -> Result<Holding, LoadError> {
         first: None,
         last: None,
     };
-    Ok(Holding { symbol, side, leverage, fees, exposure, orders, ..Holding::default() })
+    let funded = saved.take()?;
+    Ok(Holding { symbol, side, leverage, fees, exposure, orders, funded, ..Holding::default() })
 }
 
 fn digest_holding(holding: &Holding, into: &mut Digest) {
@@ -357,5 +369,5 @@ fn digest_holding(holding: &Holding, into: &mut Digest) {
     into.add(reserved.buy).add(reserved.sell).add(reserved.loss).add(reserved.fee);
     let orders = &holding.orders;
     into.add(orders.count).add(orders.lots[0]).add(orders.lots[1]);
-    into.add(orders.reducing).add(orders.reducing_lots);
+    into.add(orders.reducing).add(orders.reducing_lots).add(holding.funded);
 }

@@ -52,7 +52,7 @@ impl Desk<'_> {
 
     /// The symbol takes orders, and there is a price to judge them by.
     pub fn check_open(&self, reduce_only: bool) -> Result<(), Reject> {
-        let takes = match self.symbol.spec.state {
+        let takes = match self.symbol.state() {
             SymbolState::Trading => true,
             SymbolState::ReduceOnly => reduce_only,
             SymbolState::CancelOnly | SymbolState::Halted | SymbolState::Settling => false,

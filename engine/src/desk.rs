@@ -15,6 +15,7 @@ use crate::{
     book::{Order, Slot},
     client_ids::ClientIds,
     countdowns::Countdowns,
+    funding::Pools,
     output::{Output, Sink},
     symbols::{Quote, Symbol, Terms},
     work::Work,
@@ -100,6 +101,7 @@ pub(crate) struct Desk<'a> {
     pub changes: &'a mut Changes,
     /// Fees the shard has taken, less rebates.
     pub fees: &'a mut i128,
+    pub pools: &'a mut Pools,
 }
 
 /// What is left of an order when it ends.

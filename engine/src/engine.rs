@@ -49,6 +49,7 @@ enum Role {
 }
 
 /// What a frame tells besides its command.
+#[derive(Clone, Copy)]
 pub(crate) struct Frame {
     pub seq: Seq,
     pub now: Micros,

@@ -38,6 +38,9 @@ impl Desk<'_> {
             self.activate(at, out);
             return;
         }
+        let before = out.events();
+        self.pools.book_all(self.accounts, terms.account, self.quotes, out);
+        self.room -= out.events() - before;
         match self.fate_of(&terms, scratch) {
             Fate::Expired => {
                 self.end_algo(at, AlgoStatus::Expired, OrderId::NONE, Reject::None, out);

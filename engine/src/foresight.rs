@@ -14,7 +14,7 @@ use crate::{
     book::Order,
     desk::Desk,
     limits::EVENTS_RESERVE,
-    symbols::Terms,
+    symbols::{Quote, Terms},
 };
 
 /// What a match would do now.
@@ -30,11 +30,11 @@ pub(crate) struct Outlook {
 }
 
 impl Outlook {
-    /// The match fits into so many events: to each maker a trade or a close, the end of a
-    /// conditional order, a clipped order, a level and a reservation; to each clipped order a
+    /// The match fits into so many events: to each maker a funding, a trade or a close, the end of
+    /// a conditional order, a clipped order, a level and a reservation; to each clipped order a
     /// close, the end of a conditional order and a level.
     pub const fn fits(&self, room: usize) -> bool {
-        1 + 5 * self.met + 3 * self.reducing <= room - EVENTS_RESERVE
+        1 + 6 * self.met + 3 * self.reducing <= room - EVENTS_RESERVE
     }
 }
 
@@ -60,9 +60,12 @@ impl Foresight {
         Self(Vec::with_capacity(makers))
     }
 
-    pub fn exposure(&self, at: HoldingAt, holding: &Holding) -> Exposure {
-        let seen = self.0.iter().find(|seen| seen.at == at);
-        seen.map_or(holding.exposure, |seen| seen.exposure)
+    /// A holding's exposure, its funding paid.
+    pub fn exposure(&self, at: HoldingAt, holding: &Holding, quotes: &[Quote]) -> Exposure {
+        match self.0.iter().find(|seen| seen.at == at) {
+            Some(seen) => seen.exposure,
+            None => quotes[usize::from(holding.symbol)].settled(holding),
+        }
     }
 
     /// What an account's cash would have gained.
@@ -154,7 +157,7 @@ impl Desk<'_> {
             foresight.0.push(Seen {
                 at,
                 account: holding.account,
-                exposure: holding.exposure,
+                exposure: self.quote().settled(holding),
                 reducing: holding.orders.reducing_lots,
                 gained: 0,
             });

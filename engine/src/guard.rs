@@ -118,7 +118,7 @@ impl Desk<'_> {
         let gained = foresight.gained(holding.account) + gained;
         let exposure_of = |of, other: &Holding| match of == at {
             true => after,
-            false => foresight.exposure(of, other),
+            false => foresight.exposure(of, other, self.quotes),
         };
         let left = self.pool(at, gained, exposure_of);
         let mut solvent = left.equity > left.maintenance;
@@ -127,7 +127,7 @@ impl Desk<'_> {
             let beside = self.accounts.cross_pool(account, quotes, exposure_of, gained);
             solvent &= beside.equity >= beside.maintenance;
         }
-        let before = foresight.exposure(at, holding).position;
+        let before = foresight.exposure(at, holding, self.quotes).position;
         let reduces = lots <= before.closable(maker.side().sign());
         solvent || reduces && self.closing(at, foresight).affords(maker.price())
     }
@@ -141,7 +141,7 @@ impl Desk<'_> {
     ) -> (Exposure, i128) {
         let (at, quote) = (maker.data.holding, self.quote());
         let holding = self.accounts.holding(at);
-        let mut after = foresight.exposure(at, holding);
+        let mut after = foresight.exposure(at, holding, self.quotes);
         let (price, qty) = (maker.price(), maker.side().sign() * lots);
         let pnl = after.trade(qty, price, quote.mult, holding.leverage(quote));
         (after, pnl - fee(value(price, lots, quote.mult), holding.fees(quote).maker))
@@ -150,14 +150,14 @@ impl Desk<'_> {
     /// A holding's position as something to be closed, after what is foreseen.
     fn closing(&self, at: HoldingAt, foresight: &Foresight) -> Closing {
         let holding = self.accounts.holding(at);
-        let (exposure, quote) = (foresight.exposure(at, holding), self.quote());
+        let (exposure, quote) = (foresight.exposure(at, holding, self.quotes), self.quote());
         Closing {
             position: exposure.position,
             mark: quote.mark,
             mult: quote.mult,
             maintenance: quote.maintenance(&exposure),
             pool: self.pool(at, foresight.gained(holding.account), |of, other| {
-                foresight.exposure(of, other)
+                foresight.exposure(of, other, self.quotes)
             }),
             taker_fee: holding.fees(quote).taker,
         }

@@ -1,8 +1,11 @@
 //! Bounds of the engine that nobody else must know.
 
-use protocol::limits::{
-    ACCOUNTS_MAX, ALGOS_MAX, EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX, PENDING_LENDS_MAX,
-    SHARDS_MAX,
+use protocol::{
+    limits::{
+        ACCOUNTS_MAX, ALGOS_MAX, EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX,
+        PENDING_LENDS_MAX, SHARDS_MAX, SYMBOLS_MAX,
+    },
+    order::PositionSide,
 };
 
 /// Amendments that one order may see.
@@ -25,14 +28,30 @@ pub const WORK_PER_TURN_MAX: usize = 64;
 pub const WORK_EVENTS_MAX: usize = 1_024;
 /// Events that one unit of pending work may make.
 pub const UNIT_EVENTS_MAX: usize = 3_072;
+/// A symbol whose index is as old as this only lets positions be reduced.
+pub const INDEX_STALE_US: u64 = 10_000_000;
+/// Seconds whose middle of the book makes the average basis.
+pub const BASIS_SAMPLES: usize = 30;
+/// Seconds between two samples of a symbol's premium.
+pub const PREMIUM_PERIOD_S: u64 = 5;
+/// Levels of a book that an impact price may need; a book as thin as that has none.
+pub const IMPACT_LEVELS_MAX: usize = 200;
+/// Account ids that one unit of pending work looks at for funding to be booked.
+pub const FUNDING_SLICE: u32 = 64;
 /// Events that may follow the last step of a match: clipped reduce-only orders of maker and taker
 /// with their levels and the ends of the conditional orders they stem from, what becomes of the
 /// taker, and the outcome.
 pub const EVENTS_RESERVE: usize = 6 * OPEN_ORDERS_MAX as usize + 16;
 
-// A step of a match makes at most a trade or a close, the end of a conditional order, a level and
-// a reservation.
-const _: () = assert!(4 * FILLS_MAX as usize + EVENTS_RESERVE <= EVENTS_PER_COMMAND_MAX);
+// Pending funding that is booked before a command: of each leg that the account may have.
+const BOOKED_BEFORE: usize = SYMBOLS_MAX * PositionSide::ALL.len();
+// A step of a match makes at most a funding that is booked, a trade or a close, the end of a
+// conditional order, a level and a reservation.
+const MATCH_EVENTS: usize = BOOKED_BEFORE + 5 * FILLS_MAX as usize + EVENTS_RESERVE;
+const _: () = assert!(MATCH_EVENTS <= EVENTS_PER_COMMAND_MAX);
+const _: () = assert!(FUNDING_SLICE as usize * PositionSide::ALL.len() <= UNIT_EVENTS_MAX);
+// A tick: of each symbol its state and its mark.
+const _: () = assert!(2 * SYMBOLS_MAX < UNIT_EVENTS_MAX);
 // Cancelling all of an account's orders: a close, the end of a conditional order and a level each;
 // and all that wait for their conditions.
 const CANCEL_ALL_EVENTS: usize = 3 * OPEN_ORDERS_MAX as usize + ALGOS_MAX as usize + 2;
@@ -40,7 +59,7 @@ const _: () = assert!(CANCEL_ALL_EVENTS <= UNIT_EVENTS_MAX);
 const _: () = assert!(EVENTS_RESERVE < UNIT_EVENTS_MAX);
 // After the work there is room for any command but the longest match, which is cut.
 const _: () = assert!(
-    WORK_EVENTS_MAX + UNIT_EVENTS_MAX + EVENTS_RESERVE + CANCEL_ALL_EVENTS
+    WORK_EVENTS_MAX + UNIT_EVENTS_MAX + BOOKED_BEFORE + EVENTS_RESERVE + CANCEL_ALL_EVENTS
         <= EVENTS_PER_COMMAND_MAX
 );
 // A settled lend: cash, grant, answer. An ended change: a release to each shard, the mode and the

@@ -100,6 +100,9 @@ impl Desk<'_> {
         taker.cum_qty += lots;
         taker.terms.cum_quote += quoted;
 
+        for at in [taker.terms.holding, maker.data.holding] {
+            self.pools.book(self.accounts, at, self.quotes, out);
+        }
         let rates = |at: HoldingAt| self.accounts.holding(at).fees.unwrap_or(quote_fees);
         let taker_rate = rates(taker.terms.holding).taker;
         let maker_rate = rates(maker.data.holding).maker;

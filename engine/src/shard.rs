@@ -14,6 +14,7 @@ use crate::{
     desk::{Changes, Desk},
     engine::{Capacity, Frame},
     foresight::Foresight,
+    funding::Pools,
     hash::Digest,
     limits::{UNIT_EVENTS_MAX, WORK_EVENTS_MAX},
     links::Link,
@@ -41,6 +42,8 @@ pub(crate) struct Shard {
     ledger: Link,
     /// Fees taken, less rebates.
     fees: i128,
+    insurance: i128,
+    pools: Pools,
     changes: Changes,
     foresight: Foresight,
 }
@@ -58,6 +61,8 @@ impl Shard {
             turn: 0,
             ledger: Link::new(),
             fees: 0,
+            insurance: 0,
+            pools: Pools::new(),
             changes: Changes::with_capacity(EVENTS_PER_COMMAND_MAX),
             foresight: Foresight::with_capacity(protocol::limits::FILLS_MAX as usize),
         }
@@ -69,6 +74,7 @@ impl Shard {
         command: &Command,
         out: &mut Output<'_, S>,
     ) -> Verdict {
+        let frame = &self.book_funding(frame, command, out);
         match command {
             Command::Place(order) => {
                 self.tried(frame, order.account);
@@ -129,12 +135,15 @@ impl Shard {
                 done(self.symbols.set_state(set.symbol, set.state, out))
             }
             Command::IndexPrices(prices) => {
-                done(self.symbols.set_index(prices, &mut self.work, out))
+                done(self.symbols.set_index(prices, frame.now, &mut self.work, out))
             }
             Command::Grant(grant) => self.grant(frame, grant, out),
             Command::Recall(recall) => self.recall(frame, recall, out),
             Command::LinkAck(ack) => self.acked(ack, out),
-            Command::Tick(_) => Ok(OrderId::NONE),
+            Command::Tick(_) => {
+                self.symbols.tick(frame.now, &mut self.work, out);
+                Ok(OrderId::NONE)
+            }
             Command::Hold(hold) => self.hold(hold, out),
             Command::Release(release) => self.release(release, out),
             Command::Deposit(_)
@@ -159,7 +168,8 @@ impl Shard {
         self.symbols.digest(into);
         self.accounts.digest(into);
         self.ledger.digest(into);
-        into.add(self.fees).add(self.turn);
+        into.add(self.fees).add(self.insurance).add(self.turn);
+        self.pools.digest(into);
         self.digest_orders(into);
         self.digest_algos(into);
         self.work.digest(into);
@@ -176,9 +186,11 @@ impl Shard {
             accounts: Accounts::load(capacity.accounts, saved)?,
             ledger: Link::load(saved)?,
             fees: saved.take()?,
+            insurance: saved.take()?,
             turn: saved.take()?,
             ..Self::new(genesis, capacity)
         };
+        shard.pools = Pools::load(shard.symbols.quotes(), saved)?;
         shard.load_orders(saved)?;
         shard.load_algos(saved)?;
         shard.work = Work::load(saved)?;
@@ -194,7 +206,7 @@ impl Shard {
     /// Does pending work: so many units at the most, and none after many events.
     #[inline]
     pub fn work<S: Sink>(&mut self, now: Micros, most: usize, out: &mut Output<'_, S>) {
-        if !self.work.is_empty() || self.countdowns.next_at().is_some_and(|at| at <= now) {
+        if !self.work.is_empty() || self.next_at().is_some_and(|at| at <= now) {
             self.work_off(now, most, out);
         }
     }
@@ -207,6 +219,9 @@ impl Shard {
             }
             if let Some(ended) = self.countdowns.take_ended(now) {
                 self.work_desk(now, ended.symbol, out).countdown_ended(ended.account, out);
+            } else if let Some(at) = self.symbols.due_funding(now) {
+                let Self { symbols, pools, work, .. } = self;
+                symbols.begin_round(at, now, pools, work, out);
             } else if let Some(job) = self.work.next() {
                 self.do_job(now, job, out);
             } else {
@@ -223,19 +238,53 @@ impl Shard {
 
     /// The log time from which on a tick has work to do.
     pub fn wake_at(&self, now: Micros) -> Option<Micros> {
-        if self.work.is_empty() { self.countdowns.next_at() } else { Some(now) }
+        if self.work.is_empty() { self.next_at() } else { Some(now) }
+    }
+
+    /// When something comes due by itself.
+    #[inline]
+    fn next_at(&self) -> Option<Micros> {
+        match (self.countdowns.next_at(), self.symbols.next_funding) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
     }
 
     fn do_job<S: Sink>(&mut self, now: Micros, job: Job, out: &mut Output<'_, S>) {
         let mut scratch = core::mem::take(&mut self.foresight);
-        let mut desk = self.work_desk(now, job.symbol, out);
         match job.unit {
             Unit::Gone { account, leg, through } => {
-                desk.expire_closing(account, leg, through, out);
+                self.work_desk(now, job.symbol, out).expire_closing(account, leg, through, out);
             }
-            Unit::Fire { count } => desk.fire(count, &mut scratch, out),
+            Unit::Fire { count } => {
+                self.work_desk(now, job.symbol, out).fire(count, &mut scratch, out);
+            }
+            Unit::Fund { from } => {
+                let Self { symbols, accounts, pools, work, .. } = self;
+                let at = symbols.find(job.symbol).expect("work is on listed symbols");
+                let residue = pools.book_slice((symbols, accounts), at, from, work, out);
+                self.insurance += residue;
+            }
         }
         self.foresight = scratch;
+    }
+
+    /// Books the pending funding of the account that a command is about, before it is judged. The
+    /// frame's command has so much less room.
+    #[inline]
+    fn book_funding<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        command: &Command,
+        out: &mut Output<'_, S>,
+    ) -> Frame {
+        let before = out.events();
+        if !self.pools.are_settled()
+            && let Some(account) = command.judged_account()
+        {
+            self.pools.book_all(&mut self.accounts, account, self.symbols.quotes(), out);
+        }
+        Frame { room: frame.room - (out.events() - before), ..*frame }
     }
 
     /// Where a unit of pending work is done.
@@ -288,6 +337,7 @@ impl Shard {
             countdowns: &mut self.countdowns,
             changes: &mut self.changes,
             fees: &mut self.fees,
+            pools: &mut self.pools,
         })
     }
 

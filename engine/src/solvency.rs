@@ -19,7 +19,7 @@ impl Quote {
 
 impl Accounts {
     /// Equity and maintenance margin of all of an account's cross positions, were its exposures
-    /// what `exposure_of` says and its cash `gained` more.
+    /// what `exposure_of` says, its cash `gained` more, and its funding paid.
     pub fn cross_pool(
         &self,
         account: u32,
@@ -32,6 +32,7 @@ impl Accounts {
         for (at, holding) in self.holdings_of(account) {
             let exposure = exposure_of(at, holding);
             let quote = &quotes[usize::from(holding.symbol)];
+            pool.equity -= quote.owed(holding);
             pool.equity += exposure.cross_equity(quote.mark, quote.mult);
             pool.maintenance += match exposure.mode {
                 MarginMode::Cross => quote.maintenance(&exposure),

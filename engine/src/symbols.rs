@@ -3,10 +3,9 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use protocol::{
-    AlgoId, Event, EventKind, Lots, OrderId, Reject, ShardId, SymbolId, Ticks, TradeId,
-    event::{Mark, SymbolStateChanged},
+    AlgoId, Event, EventKind, Lots, Micros, OrderId, Reject, ShardId, SymbolId, Ticks, TradeId,
     instrument::{Brackets, SymbolSpec},
-    limits::{INDEX_PRICES_MAX, SYMBOLS_MAX},
+    limits::SYMBOLS_MAX,
     order::{SelfTradePrevention, SymbolState, TimeInForce},
 };
 use rules::{BracketTable, OrderTerms, instrument};
@@ -15,8 +14,10 @@ use crate::{
     accounts::{Fees, HoldingAt},
     book::{Book, Counters, Slot},
     client_ids::ClientKey,
+    funding::Round,
     hash::Digest,
     output::{Output, Sink},
+    pricing::Pricing,
     saved::{LoadError, Saved, sound},
     triggers::{Prices, Triggers},
     verdict::require,
@@ -83,6 +84,7 @@ pub(crate) struct Quote {
     pub default_leverage: u8,
     pub fees: Fees,
     pub brackets: Option<BracketTable>,
+    pub round: Round,
 }
 
 pub(crate) struct Symbol {
@@ -95,6 +97,7 @@ pub(crate) struct Symbol {
     pub resting: Lots,
     /// Price of the last trade; 0 before the first.
     pub last: Ticks,
+    pub pricing: Pricing,
     /// What waits for a price; nothing ever did: none.
     pub triggers: Option<Box<Triggers>>,
 }
@@ -116,6 +119,10 @@ pub(crate) struct Symbols {
     list: Vec<Symbol>,
     quotes: Vec<Quote>,
     orders: usize,
+    /// The last second that a tick has sampled.
+    pub second: u64,
+    /// The time of the next funding of any symbol.
+    pub next_funding: Option<Micros>,
 }
 
 impl Symbols {
@@ -135,6 +142,11 @@ impl Symbols {
 
     pub fn symbol(&self, at: u16) -> &Symbol {
         &self.list[usize::from(at)]
+    }
+
+    /// One symbol and its prices to change.
+    pub fn split_mut(&mut self, at: u16) -> (&mut Symbol, &mut Quote) {
+        (&mut self.list[usize::from(at)], &mut self.quotes[usize::from(at)])
     }
 
     /// One symbol to change beside the prices of all.
@@ -159,15 +171,19 @@ impl Symbols {
                 let quote = &mut self.quotes[usize::from(at)];
                 quote.fees = fees_of(spec);
                 quote.default_leverage = default_leverage(spec, quote.brackets.as_ref());
+                out.emit(spec);
+                if self.symbol(at).state() != spec.state {
+                    self.symbol(at).tell_state(out);
+                }
             }
             Err(_) => {
                 let taken = self.list.iter().any(|symbol| symbol.spec.name == spec.name);
                 require(!taken, Reject::InvalidInstrument)?;
                 require(self.list.len() < SYMBOLS_MAX, Reject::ShardFull)?;
                 _ = self.add(spec);
+                out.emit(spec);
             }
         }
-        out.emit(spec);
         Ok(())
     }
 
@@ -194,43 +210,13 @@ impl Symbols {
     ) -> Result<(), Reject> {
         let at = usize::from(self.find(id)?);
         self.list[at].spec.state = state;
-        out.emit(&SymbolStateChanged { symbol: id, state, _pad: [0; 5] });
-        Ok(())
-    }
-
-    /// Takes index prices; the mark is the index, rounded to the tick.
-    pub fn set_index<S: Sink>(
-        &mut self,
-        prices: &protocol::command::IndexPrices,
-        work: &mut Work,
-        out: &mut Output<'_, S>,
-    ) -> Result<(), Reject> {
-        let count = usize::from(prices.count);
-        require(count <= INDEX_PRICES_MAX, Reject::Malformed)?;
-        for row in &prices.rows[..count] {
-            let Ok(at) = self.find(row.symbol) else { continue };
-            let symbol = &mut self.list[usize::from(at)];
-            let Some(mark) = instrument::to_ticks(row.price_e8, symbol.spec.tick_e8) else {
-                continue;
-            };
-            let quote = &mut self.quotes[usize::from(at)];
-            (quote.mark, quote.index_e8) = (mark, row.price_e8);
-            out.emit(&Mark {
-                symbol: row.symbol,
-                _pad: [0; 6],
-                index_e8: row.price_e8,
-                mark,
-                funding_rate: 0,
-                next_funding: 0,
-            });
-            symbol.look(mark, work);
-        }
+        self.list[at].tell_state(out);
         Ok(())
     }
 
     /// Symbols in the order of their listing; what is open on them is told apart.
     pub fn digest(&self, into: &mut Digest) {
-        into.add_len(self.list.len());
+        into.add_len(self.list.len()).add(self.second);
         for (symbol, quote) in self.list.iter().zip(&self.quotes) {
             into.add_bytes(Event::SymbolListed(symbol.spec).body());
             match &symbol.brackets {
@@ -239,6 +225,8 @@ impl Symbols {
             };
             into.add(quote.mark).add(quote.index_e8);
             into.add(symbol.open_interest).add(symbol.resting).add(symbol.last);
+            symbol.pricing.digest(into);
+            quote.round.digest(into);
             let counters = symbol.book.counters();
             into.add(counters.order.0).add(counters.trade.0).add(counters.update);
         }
@@ -247,7 +235,9 @@ impl Symbols {
     /// Their books are empty until what is open is loaded.
     pub fn load(orders: usize, saved: &mut Saved<'_>) -> Result<Self, LoadError> {
         let mut symbols = Self::with_capacity(orders);
-        for _ in 0..saved.len()? {
+        let count = saved.len()?;
+        symbols.second = saved.take()?;
+        for _ in 0..count {
             let listed = saved.event::<SymbolSpec>(EventKind::SymbolListed)?;
             let Event::SymbolListed(spec) = listed else { return Err(LoadError::Damaged) };
             let free = symbols.find(spec.symbol).is_err() && symbols.list.len() < SYMBOLS_MAX;
@@ -264,12 +254,15 @@ impl Symbols {
             (quote.mark, quote.index_e8) = (saved.take()?, saved.take()?);
             (symbol.open_interest, symbol.resting) = (saved.take()?, saved.take()?);
             symbol.last = saved.take()?;
+            symbol.pricing = Pricing::load(saved)?;
+            quote.round = Round::load(spec.symbol, saved)?;
             symbol.book.set_counters(Counters {
                 order: OrderId(saved.take()?),
                 trade: TradeId(saved.take()?),
                 update: saved.take()?,
             });
         }
+        symbols.plan_funding();
         Ok(symbols)
     }
 
@@ -295,6 +288,7 @@ impl Symbols {
             open_interest: 0,
             resting: 0,
             last: 0,
+            pricing: Pricing::default(),
             triggers: None,
         });
         self.quotes.push(Quote {
@@ -304,6 +298,7 @@ impl Symbols {
             default_leverage: spec.default_leverage,
             fees: fees_of(spec),
             brackets: None,
+            round: Round::default(),
         });
         self.index[id] = self.list.len() as u16;
         self.list.len() - 1

@@ -119,7 +119,7 @@ impl Prices {
         let allowed = i128::from(mark) * i128::from(symbol.spec.trigger_protect);
         Self {
             of: [last, mark],
-            open: matches!(symbol.spec.state, SymbolState::Trading | SymbolState::ReduceOnly),
+            open: matches!(symbol.state(), SymbolState::Trading | SymbolState::ReduceOnly),
             apart: distance > allowed,
         }
     }

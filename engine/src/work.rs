@@ -25,6 +25,8 @@ pub(crate) enum Unit {
     Gone { account: AccountId, leg: PositionSide, through: u64 },
     /// The condition of the symbol's `count`th conditional order has come true.
     Fire { count: u64 },
+    /// The symbol's open funding has not been booked of the accounts from this id on.
+    Fund { from: u32 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +85,7 @@ impl Work {
                     into.add(0u8).add(account.0).add(leg as u8).add(through)
                 }
                 Unit::Fire { count } => into.add(1u8).add(count),
+                Unit::Fund { from } => into.add(2u8).add(from),
             };
         }
     }
@@ -98,6 +101,7 @@ impl Work {
                     through: saved.take()?,
                 },
                 1 => Unit::Fire { count: saved.take()? },
+                2 => Unit::Fund { from: saved.take()? },
                 _ => return Err(LoadError::Damaged),
             };
             work.queue.push_back(Job { symbol, unit });

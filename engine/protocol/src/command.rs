@@ -152,6 +152,41 @@ impl CommandKind {
 }
 
 impl Command {
+    /// The account whose position, orders or equity a trading shard looks at for this command.
+    pub const fn judged_account(&self) -> Option<AccountId> {
+        match self {
+            Self::Place(body) | Self::TestPlace(body) => Some(body.account),
+            Self::Amend(body) => Some(body.account),
+            Self::PlaceAlgo(body) => Some(body.account),
+            Self::SetLeverage(body) => Some(body.account),
+            Self::SetMarginMode(body) => Some(body.account),
+            Self::MoveMargin(body) => Some(body.account),
+            Self::Recall(body) => Some(body.account),
+            Self::Open(_)
+            | Self::Tick(_)
+            | Self::Genesis(_)
+            | Self::Cancel(_)
+            | Self::CancelAll(_)
+            | Self::CancelAlgo(_)
+            | Self::CancelAllAlgos(_)
+            | Self::Countdown(_)
+            | Self::ListSymbol(_)
+            | Self::SetBrackets(_)
+            | Self::SetFees(_)
+            | Self::SetSymbolState(_)
+            | Self::IndexPrices(_)
+            | Self::Deposit(_)
+            | Self::Lend(_)
+            | Self::Grant(_)
+            | Self::Return(_)
+            | Self::SetPositionMode(_)
+            | Self::Hold(_)
+            | Self::Release(_)
+            | Self::Held(_)
+            | Self::LinkAck(_) => None,
+        }
+    }
+
     /// Writes envelope and body; returns the bytes written (at most `COMMAND_BYTES_MAX`).
     pub fn encode(&self, envelope: &Envelope, out: &mut [u8; COMMAND_BYTES_MAX]) -> usize {
         let body = self.body();

@@ -115,6 +115,12 @@ events! {
     BracketsSet(Brackets) = 31,
     SymbolStateChanged(SymbolStateChanged) = 32,
     Mark(Mark) = 40,
+    /// A funding time of a symbol has come: its positions pay each other.
+    Funding(Funding) = 41,
+    /// A position has paid, or got, its funding.
+    FundingPaid(FundingPaid) = 42,
+    /// All positions have: what rounding has left goes to the insurance fund.
+    FundingEnded(FundingEnded) = 43,
     /// An account's cash on this shard (on the ledger: what is free) as it is now.
     CashChanged(CashChanged) = 50,
     /// Ledger: a Lend has its answer.
@@ -327,9 +333,42 @@ layout!(Mark {
     _pad: [u8; 6],
     index_e8: i64,
     mark: Ticks,
-    /// Of the last funding; 0 before the first.
+    /// What the next funding's rate would be if it came now; 0 before the first sample.
     funding_rate: Rate,
     next_funding: Micros,
+});
+layout!(
+/// `rate` is what longs pay shorts of their position's value at `mark`; negative: shorts pay.
+Funding {
+    symbol: SymbolId,
+    _pad: [u8; 6],
+    /// The funding time, which may lie before the frame's.
+    time: Micros,
+    rate: Rate,
+    mark: Ticks,
+});
+layout!(FundingPaid {
+    account: AccountId,
+    symbol: SymbolId,
+    position_side: PositionSide,
+    _pad: u8,
+    /// The funding time.
+    time: Micros,
+    /// What the account gets; negative: what it pays.
+    amount: Cash,
+    /// The position it is for.
+    position: Lots,
+    /// The account's cash on this shard, its isolated wallets included.
+    cash: Cash,
+    /// What of it is set aside for this position; 0 when it is cross.
+    isolated_wallet: Cash,
+});
+layout!(FundingEnded {
+    symbol: SymbolId,
+    _pad: [u8; 6],
+    time: Micros,
+    /// Paid more than got.
+    residue: Cash,
 });
 layout!(CashChanged {
     account: AccountId,

@@ -11,10 +11,12 @@ extern crate alloc;
 
 pub mod brackets;
 pub mod fees;
+pub mod funding;
 pub mod guard;
 pub mod instrument;
 pub mod liquidation;
 pub mod margin;
+pub mod mark;
 pub mod money;
 pub mod order;
 pub mod position;
@@ -24,6 +26,8 @@ pub use margin::{Exposure, Reserved};
 pub use order::{OrderTerms, Reservation};
 pub use position::Position;
 
+#[cfg(test)]
+mod funding_test;
 #[cfg(test)]
 mod guard_test;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use protocol::{
     order::{CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
 };
 
-use crate::{auditor_algos::AlgoBooks, auditor_margin::Modes};
+use crate::{auditor_algos::AlgoBooks, auditor_funding::FundingBooks, auditor_margin::Modes};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
@@ -66,6 +66,7 @@ pub struct Auditor {
     /// The exposure-adding order accepted in this frame, and the fills since.
     pub accepted: Option<(u32, usize)>,
     pub algos: AlgoBooks,
+    pub funding: FundingBooks,
     countdowns: BTreeMap<(u32, u16), u64>,
     /// Whose countdown ended in this frame, before anything else happened to them.
     over: Vec<(u32, u16)>,
@@ -79,7 +80,9 @@ impl Auditor {
     pub fn take(&mut self, ts: u64, events: &[Event]) {
         self.now = ts;
         self.accepted = None;
-        let works = self.algos.expect_work() || self.countdowns.values().any(|at| *at <= ts);
+        let works = self.algos.expect_work()
+            || self.funding.expect_work(ts)
+            || self.countdowns.values().any(|at| *at <= ts);
         let outcomes = events.iter().filter(|event| matches!(event, Event::Outcome(_))).count();
         assert_eq!(outcomes, 1, "one outcome a frame");
         assert!(matches!(events.last(), Some(Event::Outcome(_))), "and it is the last event");
@@ -87,6 +90,7 @@ impl Auditor {
             if outcome.command == CommandKind::Countdown as u16 && outcome.reject.is_none());
         for (at, event) in events.iter().enumerate() {
             self.asked = asked && at + 2 == events.len();
+            self.funding.hear(ts, event, &self.positions);
             self.hear(event);
         }
         if let Some(Event::Outcome(outcome)) = events.last()
@@ -207,7 +211,10 @@ impl Auditor {
                 assert_eq!(*cash, change.cash);
             }
             Event::PositionModeChanged(change) => self.hear_mode(change),
-            Event::Outcome(_)
+            Event::FundingPaid(paid) => self.hear_funding(paid),
+            Event::Funding(_)
+            | Event::FundingEnded(_)
+            | Event::Outcome(_)
             | Event::SessionOpened(_)
             | Event::FeesChanged(_)
             | Event::SymbolStateChanged(_)
@@ -340,7 +347,8 @@ impl Auditor {
     fn check_money(&self) {
         let entries: i128 = self.positions.values().map(|held| i128::from(held.entry)).sum();
         let cash: i128 = self.cash.values().map(|cash| i128::from(*cash)).sum();
-        assert_eq!(cash + self.fees - entries, self.paid_in, "money is conserved");
+        let funded = self.funding.insurance + self.funding.pools();
+        assert_eq!(cash + self.fees + funded - entries, self.paid_in, "money is conserved");
         for symbol in self.symbols.keys() {
             let held = self.positions.iter().filter(|((_, of, _), _)| of == symbol);
             assert_eq!(held.map(|(_, held)| held.qty).sum::<i64>(), 0, "all positions cancel out");

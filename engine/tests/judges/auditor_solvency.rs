@@ -25,6 +25,7 @@ impl Auditor {
                 cross.equity -= i128::from(held.wallet);
             } else {
                 cross.equity += self.value(*leg, *held) - i128::from(held.entry);
+                cross.equity -= self.funding.owed(*leg, self.symbols[&leg.1].mult);
                 cross.maintenance += self.maintenance(*leg);
             }
         }

@@ -153,10 +153,36 @@ impl Bench {
         self.raw(&Command::Release(Release { link_seq, account, mode, _pad: [0; 3] }))
     }
 
+    /// A trading shard whose first symbol's lots are worth so much that its book can have impact
+    /// prices, funded hourly, and money for some accounts.
+    pub fn funded(grants: &[(u32, i64)]) -> Self {
+        let mut bench = Self::new(1);
+        let mult = 1_000_000_007;
+        let (lot_e8, funding_interval_hours) = (mult, 1);
+        let spec =
+            SymbolSpec { lot_e8, mult, funding_interval_hours, price_max: 10_000, ..spec(1) };
+        bench.ok(&Command::ListSymbol(spec));
+        let mut table = brackets(1);
+        for row in &mut table.rows[..3] {
+            (row.floor, row.cap) = (row.floor * 1_000_000, row.cap * 1_000_000);
+        }
+        bench.ok(&Command::SetBrackets(table));
+        bench.ok(&index(1, 1_000));
+        for (account, amount) in grants {
+            bench.grant(*account, *amount);
+        }
+        bench
+    }
+
     pub fn grant(&mut self, account: u32, amount: i64) -> Vec<Event> {
         self.links[0] += 1;
         let (link_seq, account) = (self.links[0], AccountId(account));
         self.raw(&Command::Grant(Grant { link_seq, account, _pad: 0, amount }))
+    }
+
+    /// When the engine has work to do, other than the fundings that come by the hour.
+    pub fn wake_at(&self) -> Option<u64> {
+        self.engine.wake_at().filter(|at| !at.is_multiple_of(3_600_000_000))
     }
 
     /// Sends a command in the gateway's session.
@@ -265,7 +291,7 @@ pub fn spec(symbol: u16) -> SymbolSpec {
         price_decimals: 0,
         qty_decimals: 8,
         default_leverage: 20,
-        funding_interval_hours: 8,
+        funding_interval_hours: if symbol == 1 { 8 } else { 1 },
         name: Name::new(if symbol == 1 { "ONEUSDT" } else { "TWOUSDT" }).unwrap(),
         base: Name::new("BASE").unwrap(),
         quote: Name::new("USDT").unwrap(),

@@ -79,6 +79,18 @@ proptest! {
     }
 
     #[test]
+    fn a_shard_that_funds_is_its_twin(
+        steps in flow::steps(150), cash in prop::array::uniform3(40i64..5_000),
+    ) {
+        let grants: Vec<_> = (1..).zip(cash.map(|amount| amount << 32)).collect();
+        let mut mark = 1_000;
+        let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
+        let mut bench = Bench::funded(&grants);
+        bench.hedge(1 << 3);
+        compare(&mut bench, &steps, act)?;
+    }
+
+    #[test]
     fn a_ledger_is_its_twin(steps in flow::steps(120)) {
         compare(&mut Bench::new(0), &steps, flow::ledger_act)?;
     }

@@ -131,7 +131,14 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
         }
         88..=93 => return link_act(bench, &mut draw, account),
         94..=95 => {
-            bench.ts += u64::from(draw.below(4)) * 400_000_000;
+            // sometimes as long as an index may stay away, or into the next hour
+            let jump = match draw.below(48) {
+                0 => 24,
+                1 => 30,
+                2 => 7_500,
+                n => u64::from(n % 5),
+            };
+            bench.ts += jump * 400_000;
             return cluster(Command::Tick(Tick { _reserved: 0 }));
         }
         _ => return misplaced(bench, &mut draw, account, symbol_id),
@@ -174,6 +181,47 @@ pub fn reducing_act(bench: &mut Bench, step: &Step) -> Act {
         _ => index(1, price),
     };
     Act::Command { envelope: bench.envelope(0, false), command }
+}
+
+/// A step of a flow in which a symbol's lots are worth so much that its book has impact prices,
+/// and an hour passes soon.
+pub fn funding_act(bench: &mut Bench, step: &Step, mark: &mut i64) -> Act {
+    let mut draw = Draw(step.iter());
+    let choice = draw.below(20);
+    let (account, symbol) = (AccountId(1 + u32::from(draw.below(3))), SymbolId(1));
+    let side = draw.one_of(Side::ALL);
+    // the last account has two legs
+    let legs = if account.0 == 3 { &PositionSide::ALL[1..] } else { &PositionSide::ALL[..1] };
+    let position_side = draw.one_of(legs);
+    let order =
+        |price, qty| Place { position_side, ..crate::trading::limit(account.0, side, price, qty) };
+    let command = match choice {
+        0..=7 => {
+            // a market that leans to one side for some time
+            let lean = if (bench.ts / 900_000_000).is_multiple_of(2) { 40 } else { -40 };
+            let price = *mark + lean + i64::from(draw.below(60)) - 30;
+            Command::Place(order(price, 1 + i64::from(draw.below(40))))
+        }
+        8 => Command::CancelAll(CancelAll { account, symbol, _pad: [0; 2] }),
+        9 => {
+            let mode = draw.one_of(MarginMode::ALL);
+            Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad: 0 })
+        }
+        10 => {
+            let amount = i64::from(draw.below(200)) * 1_000_000_000 - 60_000_000_000;
+            Command::MoveMargin(MoveMargin { account, symbol, position_side, _pad: 0, amount })
+        }
+        11..=13 => {
+            *mark = (*mark + i64::from(draw.below(21)) - 10).clamp(800, 1_200);
+            index(1, *mark)
+        }
+        _ => {
+            let jump = draw.one_of(&[1_000, 1_000, 2_000, 5_000, 9_000, 11_000, 400_000, 900_000]);
+            bench.ts += jump * 1_000;
+            return cluster(Command::Tick(Tick { _reserved: 0 }));
+        }
+    };
+    Act::Command { envelope: bench.envelope(0, draw.below(2) == 1), command }
 }
 
 /// The ledger's next command.

@@ -7,6 +7,7 @@ use protocol::{Event, Reject, order::CloseReason};
 
 use crate::{
     auditor::Auditor,
+    auditor_funding::FundingBooks,
     bench::{Bench, outcome},
     differential::cases,
     flow::{self, Act, Step},
@@ -54,6 +55,18 @@ proptest! {
     }
 
     #[test]
+    fn every_step_of_funding_holds_the_invariants(
+        steps in flow::steps(150), cash in prop::array::uniform3(40i64..5_000),
+    ) {
+        let grants: Vec<_> = (1..).zip(cash.map(|amount| amount << 32)).collect();
+        let mut mark = 1_000;
+        let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
+        let mut bench = Bench::funded(&grants);
+        bench.hedge(1 << 3);
+        audited(&mut bench, &steps, act);
+    }
+
+    #[test]
     fn every_step_holds_the_invariants(
         steps in flow::steps(150), cash in prop::array::uniform5(0i64..80_000), work in 0usize..4,
         isolated: u16, hedged: u16,
@@ -98,6 +111,22 @@ fn flows_trade() {
     assert!(some, "{fired} fired, {trailed} had trailed, {activated} were activated");
 }
 
+#[test]
+fn flows_fund() {
+    let grants = [(1, 1 << 45), (2, 1 << 44), (3, 1 << 43)];
+    let mut mark = 1_000;
+    let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
+    let mut bench = Bench::funded(&grants);
+    bench.hedge(1 << 3);
+    let auditor = audited(&mut bench, &fixed_steps(6_000), act);
+    let FundingBooks { booked, insurance, stale, rates, .. } = &auditor.funding;
+    let [negative, plain, positive] = rates;
+    let some = *booked > 100 && *insurance > 0 && *stale > 10;
+    assert!(some, "{booked} booked, {insurance} left by rounding, {stale} stale");
+    let both = *negative > 3 && *plain > 3 && *positive > 3;
+    assert!(both, "{negative} negative rates, {plain} of the interest alone, {positive} above");
+}
+
 /// The flows that twin and auditor judge meet the rules they are there for.
 #[test]
 fn flows_reach_the_rules() {
@@ -105,7 +134,7 @@ fn flows_reach_the_rules() {
     let mut benches = [Bench::new(0), Bench::trading(&grants)];
     let (mut rejects, mut reasons, mut clipped) = (HashSet::new(), HashSet::new(), 0);
     let mut mark = [100; 2];
-    for step in fixed_steps(60_000) {
+    for step in fixed_steps(90_000) {
         for (shard, bench) in benches.iter_mut().enumerate() {
             let act = match shard {
                 0 => flow::ledger_act(bench, &step),

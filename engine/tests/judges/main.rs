@@ -6,6 +6,7 @@
 mod allocation;
 mod auditor;
 mod auditor_algos;
+mod auditor_funding;
 mod auditor_margin;
 mod auditor_solvency;
 mod bench;
@@ -15,6 +16,7 @@ mod determinism;
 mod differential;
 mod edges;
 mod flow;
+mod funding;
 mod garbage;
 mod guard;
 mod hedge;

@@ -71,6 +71,15 @@ proptest! {
     }
 
     #[test]
+    fn a_shard_that_funds_goes_on_from_a_snapshot(steps in flow::steps(150), from in 0usize..120) {
+        let mut bench = Bench::funded(&[(1, 1 << 45), (2, 1 << 44), (3, 1 << 43)]);
+        bench.hedge(1 << 3);
+        let mut mark = 1_000;
+        let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
+        compare(&mut bench, &steps, from, act)?;
+    }
+
+    #[test]
     fn a_ledger_goes_on_from_a_snapshot(steps in flow::steps(120), from in 0usize..100) {
         compare(&mut Bench::new(0), &steps, from, flow::ledger_act)?;
     }

@@ -94,12 +94,12 @@ fn a_stop_becomes_a_market_order_when_the_price_is_reached() {
     assert_eq!(tick(&mut bench).len(), 1, "102 is not 103");
     bench.ok(&Command::Place(limit(2, Side::Sell, 103, 9)));
     bench.ok(&Command::Place(limit(3, Side::Buy, 103, 2)));
-    assert!(bench.engine.wake_at().is_some());
+    assert!(bench.wake_at().is_some());
     let events = tick(&mut bench);
     assert_eq!(accepted(&events), [(OrderType::Market, Side::Buy, 5, false)]);
     assert_eq!(changes(&events), [(1, AlgoStatus::Triggered), (1, AlgoStatus::Finished)]);
     assert_eq!(tick(&mut bench).len(), 1, "it fires once");
-    assert!(bench.engine.wake_at().is_none());
+    assert!(bench.wake_at().is_none());
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_cascade_is_worked_off_frame_by_frame() {
     }
     trade(&mut bench, 101);
     let (mut fired, mut frames) = (Vec::new(), 0);
-    while bench.engine.wake_at().is_some() {
+    while bench.wake_at().is_some() {
         let done = changes(&tick(&mut bench));
         assert!(done.len() <= 2 * 64, "{} changes", done.len());
         fired.extend(done.iter().map(|change| change.0));
@@ -334,7 +334,7 @@ fn a_countdown_cancels_what_is_open_unless_it_is_said_again() {
         Event::CountdownSet(set) => set.at,
         event => panic!("{event:?}"),
     };
-    assert_eq!((at, bench.engine.wake_at()), (bench.ts + 1_000, Some(at)));
+    assert_eq!((at, bench.wake_at()), (bench.ts + 1_000, Some(at)));
     bench.ts += 900;
     assert_eq!(tick(&mut bench).len(), 1, "it was said again");
     bench.ts += 100;
@@ -342,7 +342,7 @@ fn a_countdown_cancels_what_is_open_unless_it_is_said_again() {
     let closed = events.iter().filter(|event| matches!(event, Event::OrderClosed(_))).count();
     assert_eq!((closed, changes(&events)), (2, vec![(1, AlgoStatus::Canceled)]));
     assert!(matches!(events[0], Event::CountdownSet(set) if set.at == 0));
-    assert_eq!(bench.engine.wake_at(), None);
+    assert_eq!(bench.wake_at(), None);
 
     bench.ok(&Command::Place(limit(1, Side::Buy, 95, 20)));
     bench.ok(&countdown(1_000));
@@ -368,7 +368,7 @@ fn countdowns_end_in_their_order() {
         }
         // each frame takes a microsecond, so those of the past have ended by now
         deadlines.retain(|_, at| *at > bench.ts);
-        assert_eq!(bench.engine.wake_at(), deadlines.values().min().copied());
+        assert_eq!(bench.wake_at(), deadlines.values().min().copied());
     }
     let mut expected: Vec<_> = deadlines.into_iter().map(|(account, at)| (at, account)).collect();
     expected.sort_unstable();

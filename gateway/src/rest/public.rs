@@ -130,6 +130,11 @@ fn span(params: &Params) -> Result<(Option<i64>, Option<i64>), ApiError> {
     Ok((start, end))
 }
 
+/// A time of a call as the log's; it has been checked to have no sign.
+fn micros(time_ms: i64) -> u64 {
+    u64::try_from(time_ms).unwrap_or_default() * 1_000
+}
+
 fn time_of(params: &Params, name: &str) -> Result<Option<i64>, ApiError> {
     /// Later than any calendar this is used with, and far from the end of the integers.
     const TIME_MS_MAX: i64 = 253_402_300_800_000;

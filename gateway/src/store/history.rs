@@ -1,5 +1,7 @@
 //! What is over, read back: closed orders, fills, income and amendments of one account.
 
+use std::collections::BTreeMap;
+
 use protocol::{AccountId, ClientId, Micros, OrderId, SymbolId, TradeId};
 use sqlx::{QueryBuilder, Row as _, Sqlite, sqlite::SqliteRow};
 
@@ -37,6 +39,18 @@ impl Range {
 
     pub const fn holds(&self, id: u64, ts: Micros) -> bool {
         id >= self.from_id && ts >= self.from_ts && ts <= self.to_ts
+    }
+
+    /// Rows of memory and of the store, each once, in the order of their keys and within the limit.
+    pub fn merge<T, K: Ord>(&self, live: Vec<T>, stored: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+        let rows: BTreeMap<K, T> =
+            stored.into_iter().chain(live).map(|row| (key(&row), row)).collect();
+        let beyond = rows.len().saturating_sub(self.limit);
+        let rows = rows.into_values();
+        match self.end {
+            End::First => rows.take(self.limit).collect(),
+            End::Last => rows.skip(beyond).collect(),
+        }
     }
 
     pub(super) fn push_end(&self, query: &mut QueryBuilder<Sqlite>, key: &str) {

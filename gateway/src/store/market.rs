@@ -17,12 +17,13 @@ use sqlx::{
 };
 use zerocopy::{IntoBytes, TryFromBytes};
 
-use super::Store;
+use super::{Store, fundings};
 use crate::views::{
     instruments::{Instrument, Instruments},
     market::{
         Filling, MarkPrice, Market, SymbolMarket,
         bars::{BARS_MAX, TradeBar, ValueBar},
+        fundings::Funding,
         interval::Interval,
         tape::{PublicTrade, TRADES_MAX},
     },
@@ -43,6 +44,7 @@ pub enum MarketRow {
         slot: BarSlot,
         bar: Box<AnyBar>,
     },
+    Funding(Funding),
     /// Where a market stands after a command; only the last of a symbol counts.
     State(Box<MarketState>),
 }
@@ -94,6 +96,7 @@ pub async fn write<'a>(
             MarketRow::Brackets(brackets) => write_brackets(connection, brackets).await?,
             MarketRow::Trade { symbol, trade } => write_trade(connection, *symbol, trade).await?,
             MarketRow::Bar { slot, bar } => write_bar(connection, slot, bar).await?,
+            MarketRow::Funding(funding) => fundings::write(connection, funding).await?,
             MarketRow::State(state) => {
                 states.insert(state.symbol, state);
             }

@@ -15,6 +15,7 @@ mod algo;
 mod convert;
 pub mod directory;
 pub mod error;
+mod fundings;
 pub mod history;
 mod load;
 pub mod market;

@@ -6,6 +6,7 @@
 
 pub mod bars;
 pub mod book;
+pub mod fundings;
 pub mod interval;
 #[cfg(test)]
 mod market_test;
@@ -24,6 +25,7 @@ use protocol::{
 use self::{
     bars::{Series, TradeBar, ValueBar},
     book::{Best, Book},
+    fundings::{Funding, Fundings},
     tape::{AggTrade, PublicTrade, Tape},
 };
 use super::{
@@ -78,6 +80,7 @@ pub struct MarkPrice {
     pub ts: Micros,
     pub mark: Ticks,
     pub index_e8: i64,
+    /// What the next funding's rate would be if it came now.
     pub funding_rate: Rate,
     pub next_funding: Micros,
 }
@@ -89,6 +92,7 @@ pub struct SymbolMarket {
     pub tape: Tape,
     pub candles: Series<TradeBar>,
     pub mark: Option<MarkPrice>,
+    pub fundings: Fundings,
     /// Mark and index in quote units of 1e-8, and how far apart they are.
     pub marks: Series<ValueBar>,
     pub indexes: Series<ValueBar>,
@@ -151,6 +155,11 @@ impl Market {
                     self.touch(shard, mark.symbol).take_mark(header, mark, instrument, effects);
                 }
             }
+            Event::Funding(funding) => {
+                let funding = Funding::from(funding);
+                self.symbols.entry(funding.symbol).or_default().fundings.push(funding);
+                effects.rows.push(Row::Market(MarketRow::Funding(funding)));
+            }
             Event::Outcome(_) => self.end_command(shard, header, effects),
             Event::SessionOpened(_)
             | Event::OrderAccepted(_)
@@ -168,6 +177,8 @@ impl Market {
             | Event::HoldIssued(_)
             | Event::ReleaseIssued(_)
             | Event::HeldIssued(_)
+            | Event::FundingPaid(_)
+            | Event::FundingEnded(_)
             | Event::CashChanged(_)
             | Event::LendSettled(_)
             | Event::GrantIssued(_)

@@ -44,6 +44,7 @@ pub struct Job {
 pub enum What {
     Gone { account: u32, leg: PositionSide, through: u64 },
     Fire(u64),
+    Fund(u32),
 }
 
 impl Market {
@@ -294,7 +295,7 @@ impl Shard {
     /// A price has moved: what does it make true?
     pub fn look(&mut self, symbol: u16) {
         let market = &self.markets[&symbol];
-        let open = matches!(market.spec.state, SymbolState::Trading | SymbolState::ReduceOnly);
+        let open = matches!(market.state(), SymbolState::Trading | SymbolState::ReduceOnly);
         let mut algos = market.algos.clone();
         for algo in algos.iter_mut().filter(|algo| !algo.due) {
             let price = market.price_of(algo.terms.working_type);
@@ -367,7 +368,7 @@ impl Shard {
                 return;
             }
             self.ceiling = self.events.len() + UNIT_EVENTS;
-            if self.end_countdown() {
+            if self.end_countdown() || self.begin_round() {
                 continue;
             }
             if self.queue.is_empty() {
@@ -383,6 +384,7 @@ impl Shard {
                     });
                 }
                 What::Fire(id) => self.fire(symbol, id),
+                What::Fund(from) => self.book_slice(symbol, from),
             }
         }
     }
@@ -406,6 +408,7 @@ impl Shard {
             self.tell_changed(true, whose, id, AlgoStatus::New, 0, Reject::None);
             return;
         }
+        self.book_account(terms.account.0);
         let leg = (terms.account.0, symbol, terms.position_side);
         let closable = self.closable(leg, terms.side);
         let over = terms.good_till != 0 && terms.good_till <= self.now;

@@ -50,7 +50,7 @@ impl Shard {
 
     pub fn check_open(&self, symbol: u16, reduce_only: bool) -> Result<(), (Reject, i64)> {
         let market = &self.markets[&symbol];
-        let open = match market.spec.state {
+        let open = match market.state() {
             SymbolState::Trading => true,
             SymbolState::ReduceOnly => reduce_only,
             _ => false,

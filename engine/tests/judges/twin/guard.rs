@@ -171,13 +171,15 @@ impl Shard {
         if !self.is_beyond_mark(symbol, maker.side, maker.price) {
             return true;
         }
-        let mut after = self.clone();
+        let mut settled = self.clone();
+        settled.book_account(maker.account);
+        let mut after = settled.clone();
         after.fill(symbol, maker, lots, maker.price, true);
         let (equity, maintenance) = after.pool(leg);
         let (beside, least) = after.cross_pool(leg.0);
         let fine = beside >= least || !self.chosen(leg.0, symbol).isolated;
         let reduces = i128::from(lots) <= self.closable(leg, maker.side);
-        let left = self.left(leg, maker.price);
-        equity > maintenance && fine || reduces && self.affords(leg, maker.price, left)
+        let left = settled.left(leg, maker.price);
+        equity > maintenance && fine || reduces && settled.affords(leg, maker.price, left)
     }
 }

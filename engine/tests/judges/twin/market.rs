@@ -2,21 +2,21 @@
 
 use protocol::{
     Event, Reject, SymbolId,
-    command::IndexPrices,
-    event::{Mark, SymbolStateChanged},
+    event::SymbolStateChanged,
     instrument::{Brackets, SymbolSpec},
     order::SymbolState,
 };
 
 use super::{
     Answer,
+    funding::Pricing,
     margin::{ONE, brackets_are_sound},
     no,
     shard::{Market, Shard},
 };
 
 const SYMBOLS: usize = 256;
-const PRICE_TOP: i64 = 1 << 40;
+pub const PRICE_TOP: i64 = 1 << 40;
 
 fn is_sound(spec: &SymbolSpec) -> bool {
     let value_top = 1i128 << 60;
@@ -60,6 +60,11 @@ impl Shard {
                 return no(Reject::InvalidInstrument);
             }
             market.spec = *spec;
+            let state = market.state();
+            self.events.push(Event::SymbolListed(*spec));
+            if state != spec.state {
+                self.tell_state(spec.symbol.0);
+            }
         } else {
             if self.markets.values().any(|market| market.spec.name == spec.name) {
                 return no(Reject::InvalidInstrument);
@@ -78,10 +83,12 @@ impl Shard {
                 last: 0,
                 trade_ids: 0,
                 updates: 0,
+                pricing: Pricing::default(),
+                round: None,
             };
             self.markets.insert(spec.symbol.0, market);
+            self.events.push(Event::SymbolListed(*spec));
         }
-        self.events.push(Event::SymbolListed(*spec));
         Ok(0)
     }
 
@@ -102,35 +109,13 @@ impl Shard {
             return no(Reject::UnknownSymbol);
         };
         market.spec.state = state;
-        let event = SymbolStateChanged { symbol: SymbolId(symbol), state, _pad: [0; 5] };
-        self.events.push(Event::SymbolStateChanged(event));
+        self.tell_state(symbol);
         Ok(0)
     }
 
-    pub fn set_index(&mut self, prices: &IndexPrices) -> Answer {
-        if usize::from(prices.count) > prices.rows.len() {
-            return no(Reject::Malformed);
-        }
-        for row in prices.rows.iter().take(prices.count.into()) {
-            let Some(market) = self.markets.get_mut(&row.symbol.0) else { continue };
-            let tick = i128::from(market.spec.tick_e8);
-            let price = i128::from(row.price_e8);
-            let below = price.div_euclid(tick);
-            let mark = if 2 * price.rem_euclid(tick) >= tick { below + 1 } else { below };
-            if mark < 1 || mark > PRICE_TOP.into() {
-                continue;
-            }
-            market.mark = mark as i64;
-            self.events.push(Event::Mark(Mark {
-                symbol: row.symbol,
-                _pad: [0; 6],
-                index_e8: row.price_e8,
-                mark: market.mark,
-                funding_rate: 0,
-                next_funding: 0,
-            }));
-            self.look(row.symbol.0);
-        }
-        Ok(0)
+    pub fn tell_state(&mut self, symbol: u16) {
+        let state = self.markets[&symbol].state();
+        let event = SymbolStateChanged { symbol: SymbolId(symbol), state, _pad: [0; 5] };
+        self.events.push(Event::SymbolStateChanged(event));
     }
 }

@@ -5,6 +5,7 @@
 
 mod algos;
 mod checks;
+mod funding;
 mod guard;
 mod ledger;
 mod margin;

@@ -52,7 +52,7 @@ impl Market {
         prices
     }
 
-    fn level(&self, side: Side, price: i64) -> i64 {
+    pub fn level(&self, side: Side, price: i64) -> i64 {
         let there = self.orders.iter().filter(|order| order.side == side && order.price == price);
         there.map(Order::left).sum()
     }
@@ -302,6 +302,9 @@ impl Shard {
         } else {
             market.orders[place] = filled.clone();
         }
+        for leg in [taker.leg(symbol), filled.leg(symbol)] {
+            self.book(leg);
+        }
         let taken = self.fill(symbol, taker, lots, filled.price, false);
         let made = self.fill(symbol, &filled, lots, filled.price, true);
         self.events.push(Event::Trade(Trade {
@@ -341,7 +344,7 @@ impl Shard {
             let closes = lots.min(holding.qty.abs());
             let part = ceil_div(holding.entry * closes, holding.qty.abs());
             pnl = -sign * closes * unit - part;
-            holding.wallet -= holding.wallet * closes / holding.qty.abs();
+            holding.wallet -= (holding.wallet * closes).div_euclid(holding.qty.abs());
             holding.entry -= part;
             holding.qty += sign * closes;
             opens -= closes;

@@ -13,6 +13,7 @@ use protocol::{
 use super::{
     Answer, Context,
     algos::{Algo, Job},
+    funding::{Pricing, Round},
     margin::{Hold, Sums},
     no,
 };
@@ -66,6 +67,9 @@ pub struct Market {
     pub last: i64,
     pub trade_ids: u64,
     pub updates: u64,
+    pub pricing: Pricing,
+    /// The funding that some have not been booked in yet.
+    pub round: Option<Round>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -116,6 +120,8 @@ pub struct Shard {
     pub countdowns: BTreeMap<(u32, u16), u64>,
     /// The frame's events may not become more than these.
     pub ceiling: usize,
+    /// The second of the last tick.
+    pub second: u64,
 }
 
 impl Shard {
@@ -135,6 +141,7 @@ impl Shard {
             fresh: Vec::new(),
             countdowns: BTreeMap::new(),
             ceiling: 0,
+            second: 0,
         }
     }
 
@@ -176,6 +183,16 @@ impl Shard {
     }
 
     fn dispatch(&mut self, context: &Context, command: &Command) -> Answer {
+        match command {
+            Command::Place(body) | Command::TestPlace(body) => self.book_account(body.account.0),
+            Command::Amend(body) => self.book_account(body.account.0),
+            Command::PlaceAlgo(body) => self.book_account(body.account.0),
+            Command::SetLeverage(body) => self.book_account(body.account.0),
+            Command::SetMarginMode(body) => self.book_account(body.account.0),
+            Command::MoveMargin(body) => self.book_account(body.account.0),
+            Command::Recall(body) => self.book_account(body.account.0),
+            _ => {}
+        }
         let (account, symbol) = match command {
             Command::Place(order) | Command::TestPlace(order) => (order.account, order.symbol),
             Command::Amend(amend) => (amend.account, amend.symbol),
@@ -194,7 +211,10 @@ impl Shard {
             }
             Command::Hold(hold) => return self.hold(hold),
             Command::Release(release) => return self.release(release),
-            Command::Tick(_) => return Ok(0),
+            Command::Tick(_) => {
+                self.tick();
+                return Ok(0);
+            }
             Command::Deposit(_)
             | Command::Lend(_)
             | Command::Return(_)

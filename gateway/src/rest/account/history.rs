@@ -2,7 +2,7 @@
 //!
 //! The views are read first: what leaves them afterwards is in the store by then.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use protocol::{AccountId, ClientId, Micros, OrderId, SymbolId, TradeId, order::Side};
@@ -131,7 +131,7 @@ async fn fills(
     });
     let stored = app.store.fills(account, symbol, order, range).await;
     let key = |fill: &FillRow| (fill.ts, fill.symbol, fill.trade);
-    Ok(merge(live, stored.map_err(ApiError::internal)?, key, range))
+    Ok(range.merge(live, stored.map_err(ApiError::internal)?, key))
 }
 
 async fn incomes(
@@ -151,7 +151,7 @@ async fn incomes(
     });
     let stored = app.store.incomes(account, symbol, kind, range).await;
     let key = |row: &IncomeRow| (row.ts, row.kind, row.id);
-    Ok(merge(live, stored.map_err(ApiError::internal)?, key, range))
+    Ok(range.merge(live, stored.map_err(ApiError::internal)?, key))
 }
 
 /// All changes of one order, oldest first.
@@ -166,22 +166,11 @@ async fn amendments(
         known.amendments.range(keys).map(|(_, row)| *row).collect()
     });
     let stored = app.store.amendments(account, symbol, order).await;
-    Ok(merge(live, stored.map_err(ApiError::internal)?, |row| row.id, &Range::last(usize::MAX)))
+    Ok(Range::last(usize::MAX).merge(live, stored.map_err(ApiError::internal)?, |row| row.id))
 }
 
 fn from_views<T>(app: &App, account: AccountId, read: impl Fn(&Account) -> Vec<T>) -> Vec<T> {
     app.views.read().accounts.get(account).map(read).unwrap_or_default()
-}
-
-/// Rows of both places, each once, in the order of their keys and within the range's limit.
-fn merge<T, K: Ord>(live: Vec<T>, stored: Vec<T>, key: impl Fn(&T) -> K, range: &Range) -> Vec<T> {
-    let rows: BTreeMap<K, T> = stored.into_iter().chain(live).map(|row| (key(&row), row)).collect();
-    let beyond = rows.len().saturating_sub(range.limit);
-    let rows = rows.into_values();
-    match range.end {
-        End::First => rows.take(range.limit).collect(),
-        End::Last => rows.skip(beyond).collect(),
-    }
 }
 
 /// Bounds of what can be asked for at once.

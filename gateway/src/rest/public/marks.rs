@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use axum::{Json, Router, extract::State, routing::get};
+use rules::funding;
 use serde::Serialize;
 
-use super::{Answer, Gateway, OneOrAll, limit, market_of, named, span};
+use super::{Answer, Gateway, OneOrAll, limit, market_of, micros, named, span};
 use crate::{
     app::App,
     clock::now_ms,
     rest::{auth::Public, error::ApiError},
+    store::history::{End, Range},
     text::Text,
     views::{
         instruments::Instrument,
-        market::{SymbolMarket, millis},
+        market::{SymbolMarket, fundings::Funding, millis},
     },
 };
 
-/// Highest and lowest number of funding payments that one call may ask for.
+/// Fundings that a call is answered with unless it says how many, and the most it may ask for.
 const FUNDING_ROWS_DEFAULT: usize = 100;
 const FUNDING_ROWS_MAX: usize = 1_000;
 
@@ -34,14 +36,37 @@ async fn get_premium_index(State(app): Gateway, call: Public) -> Answer<OneOrAll
     OneOrAll::read(&app, &call.params, premium_index)
 }
 
-/// No symbol has paid funding yet, so the list is empty, as it is for a symbol just listed.
+/// Of one symbol or of all, oldest first: from a start on, else the newest.
 async fn get_funding_rates(State(app): Gateway, call: Public) -> Answer<Vec<FundingRate>> {
-    span(&call.params)?;
-    limit(&call.params, FUNDING_ROWS_DEFAULT, FUNDING_ROWS_MAX)?;
-    if call.params.get("symbol").is_some() {
-        named(&app.views.read(), &call.params, "symbol")?;
-    }
-    Ok(Json(Vec::new()))
+    let (start, end) = span(&call.params)?;
+    let limit = limit(&call.params, FUNDING_ROWS_DEFAULT, FUNDING_ROWS_MAX)?;
+    let range = Range {
+        from_ts: start.map_or(0, micros),
+        to_ts: end.map_or(i64::MAX as u64, |end| micros(end) + 999),
+        end: if start.is_some() { End::First } else { End::Last },
+        ..Range::last(limit)
+    };
+    // the views first: what leaves them afterwards is in the store by then
+    let (symbol, live) = {
+        let views = app.views.read();
+        let symbol = match call.params.get("symbol") {
+            Some(_) => Some(named(&views, &call.params, "symbol")?.0.spec.symbol),
+            None => None,
+        };
+        let of = |instrument: &&Instrument| symbol.is_none_or(|it| it == instrument.spec.symbol);
+        let wanted = views.instruments.iter().filter(of);
+        let all = wanted.flat_map(|known| market_of(&views.market, known).fundings.iter());
+        let live = all.filter(|funding| range.holds(0, funding.time)).copied().collect();
+        (symbol, live)
+    };
+    let stored = app.store.fundings(symbol, &range).await.map_err(ApiError::internal)?;
+    let fundings = range.merge(live, stored, |funding| (funding.time, funding.symbol));
+    let views = app.views.read();
+    let shown = fundings.iter().filter_map(|funding| {
+        let instrument = views.instruments.get(funding.symbol)?;
+        Some(FundingRate::of(instrument, funding))
+    });
+    Ok(Json(shown.collect()))
 }
 
 async fn get_funding_info(State(app): Gateway, _call: Public) -> Answer<Vec<FundingInfo>> {
@@ -100,8 +125,7 @@ fn premium_index(instrument: &Instrument, market: &SymbolMarket) -> PremiumIndex
         index_price: index,
         estimated_settle_price: index,
         last_funding_rate: Text::e8(mark.map_or(0, |mark| mark.funding_rate)),
-        // a part of funding, so there is none before there is funding
-        interest_rate: Text::e8(0),
+        interest_rate: Text::e8(funding::INTEREST),
         next_funding_time: mark.map_or(0, |mark| millis(mark.next_funding)),
         time: mark.map_or(0, |mark| millis(mark.ts)),
     }
@@ -116,6 +140,17 @@ struct FundingRate {
     mark_price: Text,
 }
 
+impl FundingRate {
+    fn of(instrument: &Instrument, funding: &Funding) -> Self {
+        Self {
+            symbol: instrument.name().to_owned(),
+            funding_rate: Text::e8(funding.rate),
+            funding_time: millis(funding.time),
+            mark_price: Text::fixed(instrument.price_e8(funding.mark), 8),
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FundingInfo {
@@ -126,10 +161,8 @@ struct FundingInfo {
     disclaimer: bool,
 }
 
-/// The rate is capped at three quarters of the first bracket's maintenance rate.
 fn funding_info(instrument: &Instrument) -> FundingInfo {
-    let maintenance = instrument.bracket_rows().first().map_or(0, |row| row.maintenance);
-    let cap = i64::from(maintenance) * 3 / 4;
+    let cap = instrument.bracket_rows().first().map_or(0, |row| funding::cap(row.maintenance));
     FundingInfo {
         symbol: instrument.name().to_owned(),
         adjusted_funding_rate_cap: Text::e8(cap),

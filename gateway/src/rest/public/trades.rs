@@ -6,7 +6,7 @@ use axum::{Json, Router, extract::State, routing::get};
 use protocol::TradeId;
 use serde::Serialize;
 
-use super::{Answer, Gateway, LOOKUP_MS_MAX, limit, named, span};
+use super::{Answer, Gateway, LOOKUP_MS_MAX, limit, micros, named, span};
 use crate::{
     app::App,
     rest::{
@@ -166,10 +166,6 @@ fn kept_from(
     let oldest = market.tape.trades().next()?;
     let kept = oldest.id <= from || market.tape.trades().len() < TRADES_MAX;
     kept.then(|| market.tape.trades().filter(move |trade| trade.id >= from).take(limit))
-}
-
-fn micros(time_ms: i64) -> u64 {
-    u64::try_from(time_ms).unwrap_or_default() * 1_000
 }
 
 #[derive(Serialize)]

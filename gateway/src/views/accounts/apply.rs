@@ -59,6 +59,7 @@ impl Step<'_> {
             }
             Event::Mark(mark) => self.accounts.take_mark(mark),
             Event::CashChanged(cash) => self.cash(cash),
+            Event::FundingPaid(paid) => self.funding(paid),
             Event::Outcome(_) => self.end_command(),
             Event::AlgoAccepted(accepted) => self.accept_algo(accepted),
             Event::AlgoChanged(changed) => self.change_algo(changed),
@@ -69,6 +70,8 @@ impl Step<'_> {
             | Event::HoldIssued(_)
             | Event::ReleaseIssued(_)
             | Event::HeldIssued(_)
+            | Event::Funding(_)
+            | Event::FundingEnded(_)
             | Event::SessionOpened(_)
             | Event::Level(_)
             | Event::SymbolListed(_)
@@ -340,6 +343,38 @@ impl Step<'_> {
         self.tell(id, UserNotice::Account(notice));
     }
 
+    fn funding(&mut self, paid: &event::FundingPaid) {
+        let (shard, ts) = (self.shard, self.header.ts);
+        let (id, symbol) = (paid.account, paid.symbol);
+        let account = self.account(id);
+        account.updated = ts;
+        let cash = account.cash.entry(shard).or_default();
+        cash.cash = paid.cash;
+        cash.updated = ts;
+        self.keep_cash(id);
+        self.income(IncomeRow {
+            account: id,
+            ts,
+            kind: IncomeKind::Funding,
+            id: funding_income_id(paid),
+            symbol,
+            amount: paid.amount,
+            trade: protocol::TradeId::NONE,
+        });
+        let isolated = self.slot(id, symbol).isolated;
+        let told = self.position_notice(id, symbol);
+        self.tell(
+            id,
+            UserNotice::Account(AccountNotice {
+                cause: Cause::Cash(CashReason::Funding),
+                change: paid.amount,
+                // a cross position is backed by the wallet alone
+                position: told.position.filter(|_| isolated),
+                ..told
+            }),
+        );
+    }
+
     fn end_command(&mut self) {
         let (shard, seq, ts) = (self.shard, self.header.seq, self.header.ts);
         self.effects.rows.push(Row::Boundary { shard, seq, ts });
@@ -436,6 +471,15 @@ const SYMBOLS_FACTOR: u64 = 4_096;
 
 fn trade_income_id(trade: &event::Trade) -> u64 {
     trade.trade.0 * SYMBOLS_FACTOR + u64::from(trade.symbol.0)
+}
+
+/// A funding's time, its symbol and the leg that paid, in one.
+fn funding_income_id(paid: &event::FundingPaid) -> u64 {
+    /// The shortest time between two fundings of a symbol.
+    const HOUR_US: u64 = 3_600_000_000;
+    let legs = protocol::order::PositionSide::ALL.len() as u64;
+    let of_symbol = paid.time / HOUR_US * SYMBOLS_FACTOR + u64::from(paid.symbol.0);
+    of_symbol * legs + paid.position_side as u64
 }
 
 fn shard_income_id(header: &EventHeader, shard: ShardId) -> u64 {
