@@ -4,6 +4,9 @@
 //! its name in the configuration says so. A restarted feed goes on from the last index prices in
 //! the shards' logs, which it learns from a gateway.
 
+pub mod combine;
+#[cfg(test)]
+mod combine_test;
 mod source;
 mod walk;
 
