@@ -23,6 +23,7 @@ use super::{
     client::{Settings, Submission, Waiter},
     discovery::Discovery,
     idle::Idle,
+    modes::{Modes, is_begun},
     rounds::{Admit, Closed, Lane, Rounds, Short},
     session::{Request, Settled},
     shard::Shard,
@@ -49,6 +50,7 @@ pub struct Conductor {
     discovery: Discovery,
     shards: BTreeMap<ShardId, Shard<Owner>>,
     rounds: Rounds<Waiter>,
+    modes: Modes<Waiter>,
     started: Instant,
     ticked: Duration,
     idle: Idle,
@@ -84,6 +86,7 @@ impl Conductor {
             discovery: Discovery::default(),
             shards: BTreeMap::new(),
             rounds: Rounds::default(),
+            modes: Modes::default(),
             started: Instant::now(),
             ticked: Duration::ZERO,
             idle: Idle::default(),
@@ -201,6 +204,11 @@ impl Conductor {
             }
             Event::SessionOpened(opened) => shard.session.opened(opened, now),
             Event::LendSettled(settled) => self.lend_settled(settled, now),
+            Event::PositionModeSettled(settled) => {
+                if let Some((waiter, reply)) = self.modes.settled(settled) {
+                    waiter.tell(Ok(reply));
+                }
+            }
             Event::LinkApplied(link) if link.peer == ShardId::LEDGER => {
                 for closed in self.rounds.applied(received.shard, link.link_seq) {
                     self.try_again(closed, now);
@@ -220,7 +228,6 @@ impl Conductor {
             | Event::FeesChanged(_)
             | Event::MarginMoved(_)
             | Event::PositionModeChanged(_)
-            | Event::PositionModeSettled(_)
             | Event::HoldIssued(_)
             | Event::ReleaseIssued(_)
             | Event::HeldIssued(_)
@@ -250,6 +257,9 @@ impl Conductor {
             }
             self.status.set(id, shard.status(now));
             self.settle(id, now);
+        }
+        for waiter in self.modes.overdue(now) {
+            waiter.tell(Err(SubmitError::Unknown));
         }
         for closed in self.rounds.overdue(now) {
             self.give_up(closed, Err(SubmitError::Unavailable), now);
@@ -297,7 +307,12 @@ impl Conductor {
         let lane = Lane::of(shard, &request.command)
             .filter(|_| outcome.reject == Reject::NeedMargin && !request.last_try);
         let Some(lane) = lane else {
-            waiter.tell(Ok(Reply { outcome, shard, seq: header.seq, ts: header.ts }));
+            let reply = Reply { outcome, shard, seq: header.seq, ts: header.ts };
+            if is_begun(&reply, &request.command) {
+                self.modes.taken(waiter, reply, request.deadline);
+            } else {
+                waiter.tell(Ok(reply));
+            }
             return;
         };
         let short = Short { owner: waiter, request, outcome, header };

@@ -20,6 +20,7 @@ mod conductor;
 mod discovery;
 mod follower;
 mod idle;
+mod modes;
 mod rounds;
 mod session;
 mod shard;

@@ -1,13 +1,14 @@
 //! Account endpoints: balances, positions, settings and history of who signs the call.
 //!
 //! What is shown is computed by the engine's own arithmetic over the views; what is asked to be
-//! changed goes to the shard that decides it. Modes that this exchange does not have (isolated
-//! margin, hedge positions, several margin assets) are refused with a text that says so.
+//! changed goes to the shard that decides it. What this exchange does not have (several margin
+//! assets, fees in another asset) is refused with a text that says so.
 
 pub mod balances;
 pub mod history;
 #[cfg(test)]
 pub(crate) mod http_test;
+pub mod margin;
 pub mod positions;
 pub mod settings;
 #[cfg(test)]
@@ -36,8 +37,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/fapi/v3/positionRisk", get(positions::get_risk_v3))
         .route("/fapi/v1/adlQuantile", get(positions::get_adl_quantile))
         .route("/fapi/v1/forceOrders", get(positions::get_force_orders))
-        .route("/fapi/v1/positionMargin", post(positions::post_margin))
-        .route("/fapi/v1/positionMargin/history", get(positions::get_margin_history))
+        .route("/fapi/v1/positionMargin", post(margin::post_margin))
+        .route("/fapi/v1/positionMargin/history", get(margin::get_history))
         .route("/fapi/v1/leverage", post(settings::post_leverage))
         .route("/fapi/v1/marginType", post(settings::post_margin_type))
         .route(

@@ -21,6 +21,8 @@ pub enum Asked {
     /// A conditional order, or what it becomes.
     Algo,
     Leverage(u8),
+    /// Margin of an isolated position.
+    Margin,
     /// An operator's command.
     Admin,
 }
@@ -76,6 +78,7 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
             | Asked::Amend { .. }
             | Asked::Algo
             | Asked::Leverage(_)
+            | Asked::Margin
             | Asked::Admin => ApiError::no_such_order(),
         },
         R::Unchanged => ApiError::new(-5027, "No need to modify the order."),
@@ -98,6 +101,7 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
             | Asked::Amend { .. }
             | Asked::Algo
             | Asked::Leverage(_)
+            | Asked::Margin
             | Asked::Admin => ApiError::no_such_order(),
         },
         R::TooManyAlgos => ApiError::new(-4045, "Reach max stop order limit."),
@@ -106,7 +110,7 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
             -4130,
             "An open stop or take profit order with closePosition in the direction is existing.",
         ),
-        R::NeedMargin | R::InsufficientMargin => ApiError::new(-2019, "Margin is insufficient."),
+        R::NeedMargin | R::InsufficientMargin => short_of_margin(asked),
         R::PositionLimit => {
             ApiError::new(-2027, "Exceeded the maximum allowable position at current leverage.")
         }
@@ -116,11 +120,10 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
             | Asked::Amend { .. }
             | Asked::Algo
             | Asked::Cancel
+            | Asked::Margin
             | Asked::Admin => invalid_leverage(&""),
         },
-        R::LeverageNeedsMargin => {
-            ApiError::new(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
-        }
+        R::LeverageNeedsMargin => leverage_too_small(),
         R::MarginModeUnchanged => ApiError::new(-4046, "No need to change margin type."),
         R::OrdersOpen => {
             ApiError::new(-4047, "Margin type cannot be changed if there exists open orders.")
@@ -145,7 +148,7 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
             ApiError::new(-4061, "Order's position side does not match user's setting.")
         }
         R::AccountHeld => ApiError::throttled(),
-        R::CrossInsufficient => ApiError::new(-4050, "Cross balance insufficient."),
+        R::CrossInsufficient => cross_insufficient(),
         R::IsolatedInsufficient => ApiError::new(-4051, "Isolated balance insufficient."),
         R::AmountInvalid => ApiError::invalid("amount"),
         R::TransferDuplicate => ApiError::invalid("transfer"),
@@ -168,21 +171,45 @@ pub fn invalid_leverage(leverage: &dyn std::fmt::Display) -> ApiError {
     ApiError::new(-4028, format!("Leverage {leverage} is not valid."))
 }
 
+/// What is short is called by what it was for, also when the ledger has not lent it.
+fn short_of_margin(asked: &Asked) -> ApiError {
+    match asked {
+        Asked::Leverage(_) => leverage_too_small(),
+        Asked::Margin => cross_insufficient(),
+        Asked::Place { .. } | Asked::Amend { .. } | Asked::Algo | Asked::Cancel | Asked::Admin => {
+            ApiError::new(-2019, "Margin is insufficient.")
+        }
+    }
+}
+
+fn leverage_too_small() -> ApiError {
+    ApiError::new(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
+}
+
+fn cross_insufficient() -> ApiError {
+    ApiError::new(-4050, "Cross balance insufficient.")
+}
+
 fn not_trading(asked: &Asked) -> ApiError {
     match asked {
         Asked::Amend { .. } => {
             ApiError::new(-5024, "Symbol is not in trading status. Order amendment is not allowed.")
         }
-        Asked::Place { .. } | Asked::Algo | Asked::Cancel | Asked::Leverage(_) | Asked::Admin => {
-            ApiError::new(-2010, "NEW_ORDER_REJECTED: the symbol is not trading.")
-        }
+        Asked::Place { .. }
+        | Asked::Algo
+        | Asked::Cancel
+        | Asked::Leverage(_)
+        | Asked::Margin
+        | Asked::Admin => ApiError::new(-2010, "NEW_ORDER_REJECTED: the symbol is not trading."),
     }
 }
 
 fn notional_too_low(asked: &Asked) -> ApiError {
     let least = match asked {
         Asked::Place { notional_min, .. } | Asked::Amend { notional_min } => notional_min.as_str(),
-        Asked::Algo | Asked::Cancel | Asked::Leverage(_) | Asked::Admin => "the symbol's minimum",
+        Asked::Algo | Asked::Cancel | Asked::Leverage(_) | Asked::Margin | Asked::Admin => {
+            "the symbol's minimum"
+        }
     };
     let text = format!(
         "Order's notional must be no smaller than {least} (unless you choose reduce only)."
@@ -200,6 +227,7 @@ fn no_depth(asked: &Asked) -> ApiError {
         | Asked::Algo
         | Asked::Cancel
         | Asked::Leverage(_)
+        | Asked::Margin
         | Asked::Admin => ApiError::new(-5041, "No depth matches this BBO order."),
     }
 }
@@ -228,6 +256,7 @@ mod tests {
             Asked::Cancel,
             Asked::Algo,
             Asked::Leverage(21),
+            Asked::Margin,
             Asked::Admin,
         ]
     }
@@ -250,5 +279,8 @@ mod tests {
         let [limit, ..] = &all_asked()[..] else { panic!("there are some") };
         assert!(error(Reject::NotionalTooLow, limit).msg.contains("smaller than 50 "));
         assert_eq!(error(Reject::UnknownOrder, &Asked::Cancel).code, -2011);
+        let codes = [limit, &Asked::Leverage(3), &Asked::Margin]
+            .map(|asked| error(Reject::NeedMargin, asked).code);
+        assert_eq!(codes, [-2019, -2028, -4050]);
     }
 }

@@ -1,4 +1,5 @@
-//! What is over, read back: closed orders, fills, income and amendments of one account.
+//! What is over, read back: closed orders, fills, income, margin and amendments
+//! of one account.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use super::{
     Store, StoreError,
     algo::read_origin,
     convert::{Word, narrow, signed, unsigned},
-    row::{AmendmentRow, FillRow, IncomeKind, IncomeRow},
+    row::{AmendmentRow, FillRow, IncomeKind, IncomeRow, MarginRow},
 };
 use crate::views::order::Order;
 
@@ -22,6 +23,19 @@ pub struct Range {
     pub to_ts: Micros,
     pub limit: usize,
     pub end: End,
+}
+
+/// Whether margin went into a wallet or out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarginMove {
+    Add,
+    Remove,
+}
+
+impl MarginMove {
+    pub const fn of(amount: i64) -> Self {
+        if amount > 0 { Self::Add } else { Self::Remove }
+    }
 }
 
 /// Which end of too long a range is given.
@@ -167,6 +181,27 @@ impl Store {
         Ok(rows.iter().map(read_income).collect::<Result<_, _>>()?)
     }
 
+    /// Margin moves of a symbol, in and out of wallets or one of both.
+    pub async fn margins(
+        &self,
+        account: AccountId,
+        symbol: SymbolId,
+        which: Option<MarginMove>,
+        range: &Range,
+    ) -> Result<Vec<MarginRow>, StoreError> {
+        let mut query = QueryBuilder::new("SELECT * FROM margin_moves WHERE account = ");
+        query.push_bind(account.0).push(" AND symbol = ").push_bind(symbol.0);
+        match which {
+            Some(MarginMove::Add) => query.push(" AND amount > 0"),
+            Some(MarginMove::Remove) => query.push(" AND amount < 0"),
+            None => &mut query,
+        };
+        range.push_times(&mut query, "ts");
+        range.push_end(&mut query, "ts, id");
+        let rows = query.build().fetch_all(&self.readers).await?;
+        Ok(rows.iter().map(read_margin).collect::<Result<_, _>>()?)
+    }
+
     /// What was changed about one order, oldest first.
     pub async fn amendments(
         &self,
@@ -245,6 +280,17 @@ fn read_income(row: &SqliteRow) -> Result<IncomeRow, sqlx::Error> {
         symbol: SymbolId(narrow(row, "symbol")?),
         amount: row.try_get("amount")?,
         trade: TradeId(unsigned(row, "trade")?),
+    })
+}
+
+fn read_margin(row: &SqliteRow) -> Result<MarginRow, sqlx::Error> {
+    Ok(MarginRow {
+        account: AccountId(row.try_get("account")?),
+        symbol: SymbolId(row.try_get("symbol")?),
+        position_side: Word::read(row, "position_side")?,
+        ts: unsigned(row, "ts")?,
+        id: unsigned(row, "id")?,
+        amount: row.try_get("amount")?,
     })
 }
 

@@ -6,10 +6,10 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use super::{
     Store, StoreError,
     algo::read_algo,
-    convert::{narrow, unsigned},
+    convert::{Word, narrow, unsigned},
     history::read_order,
     market,
-    row::{CashRow, Fees, LentRow, SlotRow, Sums},
+    row::{CashRow, Fees, LentRow, ModeRow, SlotRow, Sums},
 };
 use crate::views::Views;
 
@@ -82,6 +82,12 @@ async fn load_accounts(
             updated: unsigned(row, "updated")?,
         });
     }
+    for row in &sqlx::query("SELECT * FROM position_modes").fetch_all(&mut *connection).await? {
+        views.accounts.restore_mode(ModeRow {
+            account: AccountId(row.try_get("account")?),
+            hedge: row.try_get("hedge")?,
+        });
+    }
     for row in &sqlx::query("SELECT * FROM lent").fetch_all(connection).await? {
         views.accounts.restore_lent(LentRow {
             account: AccountId(row.try_get("account")?),
@@ -99,8 +105,10 @@ fn read_slot(row: &SqliteRow) -> Result<SlotRow, sqlx::Error> {
     Ok(SlotRow {
         account: AccountId(row.try_get("account")?),
         symbol: SymbolId(row.try_get("symbol")?),
+        position_side: Word::read(row, "position_side")?,
         position: row.try_get("position")?,
         entry: row.try_get("entry")?,
+        wallet: row.try_get("wallet")?,
         realized: row.try_get("realized")?,
         reserved: Sums {
             buy: row.try_get("reserved_buy")?,

@@ -34,6 +34,7 @@ struct Shown {
     open: Vec<Order>,
     algos: Vec<Algo>,
     slots: Vec<SlotRow>,
+    hedged: Vec<bool>,
     cash: Vec<CashRow>,
     lent: Vec<(AccountId, ShardId, i64)>,
     wallets: Vec<i128>,
@@ -56,6 +57,7 @@ fn show(views: &Views) -> Shown {
         open: ids().flat_map(|id| views.accounts.open_orders(id, None)).collect(),
         algos: ids().flat_map(|id| known(id).algos.into_values()).collect(),
         slots: ids().flat_map(|id| known(id).slots.into_values()).collect(),
+        hedged: ids().map(|id| known(id).hedge).collect(),
         cash: ids()
             .flat_map(|account| {
                 known(account).cash.into_iter().map(move |(shard, at)| CashRow {
@@ -129,6 +131,7 @@ fn count(said: &[Said]) -> BTreeMap<&'static str, i64> {
             Row::Fill(_) => "fills",
             Row::Income(_) => "income",
             Row::Amendment(_) => "amendments",
+            Row::Margin(_) => "margin_moves",
             Row::Order(order) => {
                 orders.insert((order.symbol, order.order));
                 continue;

@@ -24,6 +24,8 @@ pub enum Row {
     Slot(SlotRow),
     Cash(CashRow),
     Lent(LentRow),
+    Mode(ModeRow),
+    Margin(MarginRow),
     /// What the market views keep: written by [`super::market::write`].
     Market(MarketRow),
     /// Ends the rows of a frame: everything before it of this shard belongs to `seq` or earlier.
@@ -34,14 +36,18 @@ pub enum Row {
     },
 }
 
-/// What an account has on one symbol, apart from its orders.
+/// What an account has on one symbol, or on one leg of it, apart from its orders. What is chosen for
+/// the symbol stands in the slot that is of no leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotRow {
     pub account: AccountId,
     pub symbol: SymbolId,
+    pub position_side: PositionSide,
     /// The position and its entry value, signed.
     pub position: Lots,
     pub entry: Cash,
+    /// Of an isolated position: what of the account's cash is set aside for it.
+    pub wallet: Cash,
     /// Realised on this symbol since ever, fees not counted.
     pub realized: Cash,
     /// What open orders hold back: the sums B, S, L and F.
@@ -93,6 +99,26 @@ pub struct LentRow {
     pub account: AccountId,
     pub shard: ShardId,
     pub lent: Cash,
+}
+
+/// An account's position mode, once it was ever changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModeRow {
+    pub account: AccountId,
+    pub hedge: bool,
+}
+
+/// Margin that its owner moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarginRow {
+    pub account: AccountId,
+    pub symbol: SymbolId,
+    pub position_side: PositionSide,
+    pub ts: Micros,
+    /// Unique within the symbol, growing, and below 2^53.
+    pub id: u64,
+    /// Into the position's wallet; negative: out of it.
+    pub amount: Cash,
 }
 
 /// One account's side of a trade.

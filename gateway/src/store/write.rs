@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, hash::Hash};
 
-use protocol::{AccountId, AlgoId, OrderId, ShardId, SymbolId};
+use protocol::{AccountId, AlgoId, OrderId, ShardId, SymbolId, order::PositionSide};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use super::{
     algo::write_algos,
     convert::{Word, signed},
     market,
-    row::{AmendmentRow, CashRow, FillRow, IncomeRow, LentRow, Row, SlotRow},
+    row::{AmendmentRow, CashRow, FillRow, IncomeRow, LentRow, MarginRow, ModeRow, Row, SlotRow},
 };
 use crate::views::{algo::Algo, order::Order};
 
@@ -24,9 +24,11 @@ pub(super) type Tuple<'qb> = Separated<'qb, Sqlite, &'static str>;
 struct Batch<'a> {
     orders: BTreeMap<(AccountId, SymbolId, OrderId), &'a Order>,
     algos: BTreeMap<(AccountId, AlgoId), &'a Algo>,
-    slots: BTreeMap<(AccountId, SymbolId), &'a SlotRow>,
+    slots: BTreeMap<(AccountId, SymbolId, PositionSide), &'a SlotRow>,
     cash: BTreeMap<(AccountId, ShardId), &'a CashRow>,
     lent: BTreeMap<(AccountId, ShardId), &'a LentRow>,
+    modes: BTreeMap<AccountId, &'a ModeRow>,
+    margins: Vec<&'a MarginRow>,
     fills: Vec<&'a FillRow>,
     incomes: Vec<&'a IncomeRow>,
     amendments: Vec<&'a AmendmentRow>,
@@ -46,6 +48,8 @@ pub(super) async fn rows<'a>(
     write_slots(connection, &last(batch.slots)).await?;
     write_cash(connection, &last(batch.cash)).await?;
     write_lent(connection, &last(batch.lent)).await?;
+    write_modes(connection, &last(batch.modes)).await?;
+    write_margins(connection, &batch.margins).await?;
     write_fills(connection, &batch.fills).await?;
     write_incomes(connection, &batch.incomes).await?;
     write_amendments(connection, &batch.amendments).await
@@ -61,7 +65,7 @@ impl<'a> Batch<'a> {
                 self.algos.insert((algo.account(), algo.algo), algo);
             }
             Row::Slot(slot) => {
-                self.slots.insert((slot.account, slot.symbol), slot);
+                self.slots.insert((slot.account, slot.symbol, slot.position_side), slot);
             }
             Row::Cash(cash) => {
                 self.cash.insert((cash.account, cash.shard), cash);
@@ -69,6 +73,10 @@ impl<'a> Batch<'a> {
             Row::Lent(lent) => {
                 self.lent.insert((lent.account, lent.shard), lent);
             }
+            Row::Mode(mode) => {
+                self.modes.insert(mode.account, mode);
+            }
+            Row::Margin(margin) => self.margins.push(margin),
             Row::Fill(fill) => self.fills.push(fill),
             Row::Income(income) => self.incomes.push(income),
             Row::Amendment(amendment) => self.amendments.push(amendment),
@@ -149,15 +157,17 @@ async fn write_slots(
     connection: &mut SqliteConnection,
     rows: &[&SlotRow],
 ) -> Result<(), sqlx::Error> {
-    let head = "INSERT OR REPLACE INTO slots (account, symbol, position, entry, realized, \
-         reserved_buy, reserved_sell, reserved_loss, reserved_fee, leverage, isolated, maker_fee, \
+    let head = "INSERT OR REPLACE INTO slots (account, symbol, position_side, position, entry, \
+         wallet, realized, reserved_buy, reserved_sell, reserved_loss, reserved_fee, leverage, isolated, maker_fee, \
          taker_fee, updated) ";
     insert(connection, (head, ""), rows, |mut tuple, row| {
         tuple
             .push_bind(row.account.0)
             .push_bind(row.symbol.0)
+            .push_bind(row.position_side.number())
             .push_bind(row.position)
             .push_bind(row.entry)
+            .push_bind(row.wallet)
             .push_bind(row.realized)
             .push_bind(row.reserved.buy)
             .push_bind(row.reserved.sell)
@@ -195,6 +205,34 @@ async fn write_lent(
     let head = "INSERT OR REPLACE INTO lent (account, shard, lent) ";
     insert(connection, (head, ""), rows, |mut tuple, row| {
         tuple.push_bind(row.account.0).push_bind(row.shard.0).push_bind(row.lent);
+    })
+    .await
+}
+
+async fn write_modes(
+    connection: &mut SqliteConnection,
+    rows: &[&ModeRow],
+) -> Result<(), sqlx::Error> {
+    let head = "INSERT OR REPLACE INTO position_modes (account, hedge) ";
+    insert(connection, (head, ""), rows, |mut tuple, row| {
+        tuple.push_bind(row.account.0).push_bind(row.hedge);
+    })
+    .await
+}
+
+async fn write_margins(
+    connection: &mut SqliteConnection,
+    rows: &[&MarginRow],
+) -> Result<(), sqlx::Error> {
+    let head = "INSERT INTO margin_moves (account, symbol, ts, id, position_side, amount) ";
+    insert(connection, (head, ""), rows, |mut tuple, row| {
+        tuple
+            .push_bind(row.account.0)
+            .push_bind(row.symbol.0)
+            .push_bind(signed(row.ts))
+            .push_bind(signed(row.id))
+            .push_bind(row.position_side.number())
+            .push_bind(row.amount);
     })
     .await
 }

@@ -187,6 +187,8 @@ fn frames(rows: Vec<Row>) -> Vec<Frame> {
             | Row::Slot(_)
             | Row::Cash(_)
             | Row::Lent(_)
+            | Row::Mode(_)
+            | Row::Margin(_)
             | Row::Market(_) => open.push(row),
         }
     }

@@ -2,7 +2,7 @@
 
 use protocol::{
     CASH_DECIMALS, Micros, Reject,
-    order::{CashReason, OrderStatus, OrderType, Side, WorkingType},
+    order::{CashReason, MarginMode, OrderStatus, OrderType, Side, WorkingType},
 };
 use rules::Position;
 use serde::Serialize;
@@ -352,9 +352,12 @@ fn account(notice: &AccountNotice, instruments: &Instruments) -> Option<String> 
         Some(row) => vec![position(row, instruments.get(row.symbol)?)],
         None => Vec::new(),
     };
-    let wallet = Text::e8(notice.wallet);
-    let balance =
-        BalanceRow { a: MARGIN_ASSET, wb: wallet, cw: wallet, bc: Text::e8(notice.change) };
+    let balance = BalanceRow {
+        a: MARGIN_ASSET,
+        wb: Text::e8(notice.wallet),
+        cw: Text::e8(notice.cross_wallet),
+        bc: Text::e8(notice.change),
+    };
     let row = AccountRow { m: cause(notice.cause), balances: [balance], positions };
     Some(timed("ACCOUNT_UPDATE", notice.ts, AccountBody { a: row }))
 }
@@ -370,9 +373,12 @@ fn position<'a>(notice: &PositionNotice, instrument: &'a Instrument) -> Position
         bep: price(position.break_even_price(spec.mult, spec.tick_e8, notice.taker_fee)),
         cr: Text::e8(notice.realized),
         up: Text::e8(notice.unrealized),
-        mt: "cross",
-        iw: Text::e8(0),
-        ps: "BOTH",
+        mt: match notice.mode {
+            MarginMode::Cross => "cross",
+            MarginMode::Isolated => "isolated",
+        },
+        iw: Text::e8(notice.wallet),
+        ps: notice.position_side.word(),
         ma: MARGIN_ASSET,
     }
 }
@@ -381,6 +387,8 @@ fn position<'a>(notice: &PositionNotice, instrument: &'a Instrument) -> Position
 fn cause(cause: Cause) -> &'static str {
     match cause {
         Cause::Order => "ORDER",
+        Cause::Margin => "MARGIN_TRANSFER",
+        Cause::MarginType => "MARGIN_TYPE_CHANGE",
         Cause::Cash(reason) => match reason {
             CashReason::Deposit => "DEPOSIT",
             CashReason::Withdraw => "WITHDRAW",

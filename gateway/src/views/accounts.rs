@@ -6,6 +6,7 @@
 pub mod account;
 mod apply;
 mod apply_algo;
+mod apply_margin;
 pub mod figures;
 pub mod recent;
 #[cfg(test)]
@@ -27,7 +28,7 @@ pub use self::account::{Account, ShardCash};
 use self::recent::{Progress, Recent, Recents};
 pub use super::notice::UserNotice;
 use super::{Effects, algo::Algo, instruments::Instruments, order::Order};
-use crate::store::row::{CashRow, LentRow, SlotRow};
+use crate::store::row::{CashRow, LentRow, ModeRow, SlotRow};
 
 /// The asset that every account's cash is in.
 pub const MARGIN_ASSET: &str = "USDT";
@@ -119,7 +120,7 @@ impl Accounts {
     pub fn restore_slot(&mut self, slot: SlotRow) {
         let account = self.by_id.entry(slot.account).or_default();
         account.updated = account.updated.max(slot.updated);
-        account.slots.insert(slot.symbol, slot);
+        account.slots.insert((slot.symbol, slot.position_side), slot);
     }
 
     pub fn restore_cash(&mut self, row: CashRow) {
@@ -131,6 +132,10 @@ impl Accounts {
 
     pub fn restore_lent(&mut self, row: LentRow) {
         self.by_id.entry(row.account).or_default().lent.insert(row.shard, row.lent);
+    }
+
+    pub fn restore_mode(&mut self, row: ModeRow) {
+        self.by_id.entry(row.account).or_default().hedge = row.hedge;
     }
 
     pub fn restore_mark(&mut self, symbol: SymbolId, mark: Ticks) {
@@ -154,6 +159,7 @@ impl Accounts {
                 Recent::Fill(symbol, trade) => drop(account.fills.remove(&(symbol, trade))),
                 Recent::Income(key) => drop(account.incomes.remove(&key)),
                 Recent::Amendment(key) => drop(account.amendments.remove(&key)),
+                Recent::Margin(key) => drop(account.margins.remove(&key)),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use protocol::{
     Cash, Lots, Micros, SymbolId, Ticks, TradeId,
-    order::{CashReason, CloseReason},
+    order::{CashReason, CloseReason, MarginMode, PositionSide},
 };
 
 use super::{algo::Algo, order::Order};
@@ -82,13 +82,15 @@ impl Execution {
     }
 }
 
-/// The wallet, and at a fill the position, after a change.
+/// The wallet, and where it was one the position, after a change.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountNotice {
     pub ts: Micros,
     pub cause: Cause,
     /// The whole wallet: free, under way and on every shard.
     pub wallet: Cash,
+    /// The wallet less what is set aside for isolated positions.
+    pub cross_wallet: Cash,
     /// How the wallet changed apart from fees and realised profit.
     pub change: Cash,
     pub position: Option<PositionNotice>,
@@ -99,12 +101,20 @@ pub struct AccountNotice {
 pub enum Cause {
     Order,
     Cash(CashReason),
+    /// Its owner moved margin into an isolated wallet or out of it.
+    Margin,
+    /// A symbol's margin mode has changed.
+    MarginType,
 }
 
-/// A position after a fill.
+/// A position after a change.
 #[derive(Clone, Copy, Debug)]
 pub struct PositionNotice {
     pub symbol: SymbolId,
+    pub position_side: PositionSide,
+    pub mode: MarginMode,
+    /// What is set aside for it, when it is isolated.
+    pub wallet: Cash,
     pub position: Lots,
     pub entry: Cash,
     /// Realised on the symbol since ever, fees not counted.

@@ -169,21 +169,25 @@ async fn amendments(
     Ok(Range::last(usize::MAX).merge(live, stored.map_err(ApiError::internal)?, |row| row.id))
 }
 
-fn from_views<T>(app: &App, account: AccountId, read: impl Fn(&Account) -> Vec<T>) -> Vec<T> {
+pub(super) fn from_views<T>(
+    app: &App,
+    account: AccountId,
+    read: impl Fn(&Account) -> Vec<T>,
+) -> Vec<T> {
     app.views.read().accounts.get(account).map(read).unwrap_or_default()
 }
 
 /// Bounds of what can be asked for at once.
-struct Window {
-    default: i64,
-    max: i64,
-    span_ms: i64,
+pub(super) struct Window {
+    pub default: i64,
+    pub max: i64,
+    pub span_ms: i64,
 }
 
 impl Window {
     /// Reads times, limit and, where it has a name, the first id: oldest first once a start is
     /// named, else the newest.
-    fn read(&self, params: &Params, from_id: &str) -> Result<Range, ApiError> {
+    pub fn read(&self, params: &Params, from_id: &str) -> Result<Range, ApiError> {
         let limit = params.integer("limit")?.unwrap_or(self.default).min(self.max);
         let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
         let limit = limit.ok_or_else(|| ApiError::invalid("limit"))?;

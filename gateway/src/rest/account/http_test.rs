@@ -81,25 +81,23 @@ async fn what_is_not_offered_says_so() {
     let stage = Stage::open().await;
     let symbol = "symbol=BTCUSDT";
     for (path, params, code, text) in [
-        (
-            "/fapi/v1/marginType",
-            format!("{symbol}&marginType=CROSSED"),
-            -4046,
-            "No need to change margin type.",
-        ),
-        ("/fapi/v1/marginType", format!("{symbol}&marginType=isolated"), -1130, "not offered"),
         ("/fapi/v1/marginType", format!("{symbol}&marginType=x"), -1130, "marginType"),
         ("/fapi/v1/marginType", symbol.to_owned(), -1102, "marginType"),
-        (
-            "/fapi/v1/positionSide/dual",
-            "dualSidePosition=false".to_owned(),
-            -4059,
-            "No need to change position side.",
-        ),
-        ("/fapi/v1/positionSide/dual", "dualSidePosition=TRUE".to_owned(), -1130, "not offered"),
+        ("/fapi/v1/positionSide/dual", "dualSidePosition=x".to_owned(), -1102, "dualSidePosition"),
+        ("/fapi/v1/positionSide/dual", String::new(), -1102, "dualSidePosition"),
         ("/fapi/v1/multiAssetsMargin", "multiAssetsMargin=true".to_owned(), -1130, "one margin"),
         ("/fapi/v1/feeBurn", "feeBurn=true".to_owned(), -1130, "margin asset"),
-        ("/fapi/v1/positionMargin", format!("{symbol}&amount=1&type=1"), -1130, "not offered"),
+        ("/fapi/v1/positionMargin", format!("{symbol}&amount=1"), -1102, "type"),
+        ("/fapi/v1/positionMargin", format!("{symbol}&type=1"), -1102, "amount"),
+        ("/fapi/v1/positionMargin", format!("{symbol}&amount=0&type=1"), -4055, "positive"),
+        ("/fapi/v1/positionMargin", format!("{symbol}&amount=-2&type=2"), -4055, "positive"),
+        ("/fapi/v1/positionMargin", format!("{symbol}&amount=1&type=3"), -1130, "type"),
+        (
+            "/fapi/v1/order",
+            format!("{symbol}&side=SELL&type=MARKET&quantity=1&positionSide=LONG&reduceOnly=true"),
+            -1106,
+            "reduceOnly",
+        ),
         ("/fapi/v1/leverage", format!("{symbol}&leverage=126"), -4028, "126"),
         ("/fapi/v1/leverage", format!("{symbol}&leverage=0"), -4028, "0"),
         ("/fapi/v1/leverage", format!("{symbol}&leverage=1.5"), -4028, "1.5"),
@@ -114,9 +112,15 @@ async fn what_is_not_offered_says_so() {
         call(&stage, "POST", "/fapi/v1/multiAssetsMargin", "multiAssetsMargin=false").await;
     assert_eq!((status, &body["code"]), (200, &json!(200)));
     // there are no shards behind this gateway: nothing was done, and that is what it says
-    let (status, body) =
-        call(&stage, "POST", "/fapi/v1/leverage", &format!("{symbol}&leverage=21")).await;
-    assert_eq!(status, 503, "{body}");
+    for (path, params) in [
+        ("/fapi/v1/leverage", format!("{symbol}&leverage=21")),
+        ("/fapi/v1/marginType", format!("{symbol}&marginType=ISOLATED")),
+        ("/fapi/v1/positionSide/dual", "dualSidePosition=true".to_owned()),
+        ("/fapi/v1/positionMargin", format!("{symbol}&amount=1.5&type=1&positionSide=SHORT")),
+    ] {
+        let (status, body) = call(&stage, "POST", path, &params).await;
+        assert_eq!(status, 503, "{path}: {body}");
+    }
     for (path, params, code) in [
         ("/fapi/v1/commissionRate", "", -1102),
         ("/fapi/v1/symbolConfig", "symbol=NOPE", -1121),
@@ -149,6 +153,7 @@ async fn history_is_the_same_wherever_it_is() {
         ("/fapi/v1/income", "limit=4"),
         ("/fapi/v1/income", "incomeType=COMMISSION&startTime=1&limit=7"),
         ("/fapi/v1/income", "incomeType=FUNDING_FEE"),
+        ("/fapi/v1/positionMargin/history", "symbol=ETHUSDT"),
     ];
     let mut in_memory = Vec::new();
     for (path, params) in queries {

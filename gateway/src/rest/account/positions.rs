@@ -7,7 +7,7 @@ use protocol::{AccountId, SymbolId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{need_symbol, not_offered, symbol};
+use super::symbol;
 use crate::{
     app::App,
     rest::{auth::Signed, error::ApiError},
@@ -17,10 +17,8 @@ use crate::{
         accounts::figures::{Figures, SymbolFigures},
         instruments::Instrument,
     },
+    words::Word,
 };
-
-/// Every position is of this side: there is one a symbol.
-const POSITION_SIDE: &str = "BOTH";
 
 /// Which symbols a list of positions has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,25 +74,6 @@ pub(super) async fn get_force_orders(
     Ok(Json(json!([])))
 }
 
-/// Isolated margin can't be changed where there is none.
-pub(super) async fn post_margin(
-    State(app): State<Arc<App>>,
-    call: Signed,
-) -> Result<Json<Value>, ApiError> {
-    need_symbol(&app.views.read().instruments, &call.params)?;
-    call.params.need("amount")?;
-    call.params.need("type")?;
-    Err(not_offered("symbol", "Its margin is crossed; isolated margin is not offered."))
-}
-
-pub(super) async fn get_margin_history(
-    State(app): State<Arc<App>>,
-    call: Signed,
-) -> Result<Json<Value>, ApiError> {
-    need_symbol(&app.views.read().instruments, &call.params)?;
-    Ok(Json(json!([])))
-}
-
 fn get_risk(app: &App, call: &Signed, listed: Listed) -> Result<Json<Vec<PositionRisk>>, ApiError> {
     let views = app.views.read();
     let wanted = symbol(&views.instruments, &call.params)?.map(|known| known.spec.symbol);
@@ -119,11 +98,12 @@ pub fn position_risk(
 /// Places in the line to be deleveraged: there is no such line yet, so everybody has place 0.
 fn adl_quantiles(views: &Views, account: AccountId, symbol: Option<SymbolId>) -> Vec<AdlQuantile> {
     let figures = views.accounts.figures(account, &views.instruments);
-    Listed::All
-        .rows(views, &figures)
-        .filter(|(_, row)| row.position != 0)
-        .filter(|(_, row)| symbol.is_none_or(|wanted| wanted == row.symbol))
-        .map(|(instrument, _)| AdlQuantile {
+    let held = Listed::All.rows(views, &figures).filter(|(_, row)| row.position != 0);
+    let mut held: Vec<_> = held.map(|(instrument, _)| instrument).collect();
+    held.dedup_by_key(|instrument| instrument.spec.symbol);
+    held.into_iter()
+        .filter(|instrument| symbol.is_none_or(|wanted| wanted == instrument.spec.symbol))
+        .map(|instrument| AdlQuantile {
             symbol: instrument.name().to_owned(),
             adl_quantile: Quantiles { long: 0, short: 0, hedge: 0, both: 0 },
         })
@@ -176,16 +156,16 @@ impl AccountPosition {
         let prices = u32::from(instrument.spec.price_decimals);
         Self {
             symbol: instrument.name().to_owned(),
-            position_side: POSITION_SIDE,
+            position_side: row.side.word(),
             position_amt: instrument.qty(row.position),
             unrealized_profit: Text::e8(row.unrealized),
-            isolated_margin: Text::zero(0),
+            isolated_margin: Text::e8(row.isolated_margin()),
             notional: Text::e8(row.value),
-            isolated_wallet: Text::zero(0),
-            initial_margin: Text::e8(row.initial),
+            isolated_wallet: Text::e8(row.wallet),
+            initial_margin: Text::e8(row.initial()),
             maint_margin: Text::e8(row.maintenance),
             position_initial_margin: Text::e8(row.position_initial),
-            open_order_initial_margin: Text::e8(row.order_initial()),
+            open_order_initial_margin: Text::e8(row.order_initial),
             leverage: row.leverage.to_string(),
             isolated: row.isolated,
             entry_price: Text::fixed(row.entry_price_e8, prices),
@@ -233,7 +213,7 @@ impl PositionRisk {
         let prices = u32::from(instrument.spec.price_decimals);
         Self {
             symbol: instrument.name().to_owned(),
-            position_side: POSITION_SIDE,
+            position_side: row.side.word(),
             position_amt: instrument.qty(row.position),
             entry_price: Text::fixed(row.entry_price_e8, prices),
             break_even_price: Text::fixed(row.break_even_e8, prices),
@@ -242,14 +222,14 @@ impl PositionRisk {
             liquidation_price: row
                 .liquidation
                 .map_or_else(|| Text::zero(0), |price| instrument.price(price)),
-            isolated_margin: Text::zero(0),
+            isolated_margin: Text::e8(row.isolated_margin()),
             notional: Text::e8(row.value),
             margin_asset: instrument.spec.quote.as_str().to_owned(),
-            isolated_wallet: Text::zero(0),
-            initial_margin: Text::e8(row.initial),
+            isolated_wallet: Text::e8(row.wallet),
+            initial_margin: Text::e8(row.initial()),
             maint_margin: Text::e8(row.maintenance),
             position_initial_margin: Text::e8(row.position_initial),
-            open_order_initial_margin: Text::e8(row.order_initial()),
+            open_order_initial_margin: Text::e8(row.order_initial),
             adl: 0,
             bid_notional: Text::e8(row.bids),
             ask_notional: Text::e8(row.asks),

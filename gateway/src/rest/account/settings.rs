@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use protocol::{
-    AccountId, CASH_DECIMALS, Command, SymbolId, command::SetLeverage, decimal,
-    limits::LEVERAGE_MAX, order::MarginMode,
+    AccountId, CASH_DECIMALS, Command, ShardId, SymbolId,
+    command::{SetLeverage, SetMarginMode, SetPositionMode},
+    decimal,
+    limits::LEVERAGE_MAX,
+    order::{MarginMode, PositionMode},
 };
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
@@ -56,25 +59,42 @@ pub(super) async fn post_margin_type(
     State(app): State<Arc<App>>,
     call: Signed,
 ) -> Result<Json<Value>, ApiError> {
-    need_symbol(&app.views.read().instruments, &call.params)?;
+    let instrument = *need_symbol(&app.views.read().instruments, &call.params)?;
     let mode = MarginMode::parse(call.params.need("marginType")?);
-    Err(match mode {
-        // clients read this very text as success
-        Some(MarginMode::Cross) => ApiError::new(-4046, "No need to change margin type."),
-        Some(MarginMode::Isolated) => not_offered("marginType", "Isolated margin is not offered."),
-        None => ApiError::invalid("marginType"),
-    })
+    let mode = mode.ok_or_else(|| ApiError::invalid("marginType"))?;
+    let (account, symbol) = (call.account, instrument.spec.symbol);
+    let command = Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad: 0 });
+    let reply = app.orders.submit(instrument.spec.shard, command, call.expires_at).await;
+    judge(reply, &Asked::Margin)?;
+    Ok(success())
 }
 
-pub(super) async fn get_position_mode(_call: Signed) -> Json<Value> {
-    Json(json!({ "dualSidePosition": false }))
+pub(super) async fn get_position_mode(State(app): State<Arc<App>>, call: Signed) -> Json<Value> {
+    Json(json!({ "dualSidePosition": hedges(&app.views.read(), call.account) }))
 }
 
-pub(super) async fn post_position_mode(call: Signed) -> Result<Json<Value>, ApiError> {
-    Err(match need_boolean(&call, "dualSidePosition")? {
-        false => ApiError::new(-4059, "No need to change position side."),
-        true => not_offered("dualSidePosition", "Hedge mode is not offered."),
-    })
+pub(super) async fn post_position_mode(
+    State(app): State<Arc<App>>,
+    call: Signed,
+) -> Result<Json<Value>, ApiError> {
+    let mode = match need_boolean(&call, "dualSidePosition")? {
+        false => PositionMode::OneWay,
+        true => PositionMode::Hedge,
+    };
+    let set = SetPositionMode { account: call.account, mode, _pad: [0; 3] };
+    let command = Command::SetPositionMode(set);
+    let reply = app.orders.submit(ShardId::LEDGER, command, call.expires_at).await;
+    judge(reply, &Asked::Margin)?;
+    Ok(success())
+}
+
+/// The account has two legs a symbol.
+fn hedges(views: &Views, account: AccountId) -> bool {
+    views.accounts.get(account).is_some_and(|known| known.hedge)
+}
+
+fn success() -> Json<Value> {
+    Json(json!({ "code": 200, "msg": "success" }))
 }
 
 pub(super) async fn get_multi_assets(_call: Signed) -> Json<Value> {
@@ -102,8 +122,8 @@ pub(super) async fn get_brackets(
     Ok(Json(brackets(&views.instruments, wanted)))
 }
 
-pub(super) async fn get_account_config(_call: Signed) -> Json<Value> {
-    Json(account_config())
+pub(super) async fn get_account_config(State(app): State<Arc<App>>, call: Signed) -> Json<Value> {
+    Json(account_config(&app.views.read(), call.account))
 }
 
 pub(super) async fn get_symbol_config(
@@ -144,7 +164,7 @@ pub(super) async fn get_trading_status(
 /// A setting that can only be off: off is granted, on is not offered.
 fn off_only(call: &Signed, name: &str, why: &str) -> Result<Json<Value>, ApiError> {
     match need_boolean(call, name)? {
-        false => Ok(Json(json!({ "code": 200, "msg": "success" }))),
+        false => Ok(success()),
         true => Err(not_offered(name, why)),
     }
 }
@@ -161,10 +181,10 @@ pub struct LeverageSet {
     symbol: String,
 }
 
-pub(super) fn account_config() -> Value {
+pub(super) fn account_config(views: &Views, account: AccountId) -> Value {
     json!({
         "feeTier": 0, "canTrade": true, "canDeposit": true, "canWithdraw": true,
-        "dualSidePosition": false, "updateTime": 0, "multiAssetsMargin": false,
+        "dualSidePosition": hedges(views, account), "updateTime": 0, "multiAssetsMargin": false,
         "tradeGroupId": -1,
     })
 }
@@ -227,18 +247,23 @@ pub(super) fn symbol_configs(
     account: AccountId,
     wanted: Option<SymbolId>,
 ) -> Vec<SymbolConfig> {
-    let figures = views.accounts.figures(account, &views.instruments);
-    figures
-        .symbols
+    let chosen = |symbol| views.accounts.get(account).map(|known| known.slot(symbol));
+    views
+        .instruments
         .iter()
-        .filter(|row| wanted.is_none_or(|wanted| wanted == row.symbol))
-        .filter_map(|row| views.instruments.get(row.symbol).map(|instrument| (instrument, row)))
-        .map(|(instrument, row)| SymbolConfig {
-            symbol: instrument.name().to_owned(),
-            margin_type: if row.isolated { MarginMode::Isolated } else { MarginMode::Cross }.word(),
-            is_auto_add_margin: false,
-            leverage: row.leverage,
-            max_notional_value: max_notional(instrument, row.leverage),
+        .filter(|instrument| wanted.is_none_or(|wanted| wanted == instrument.spec.symbol))
+        .map(|instrument| {
+            let leverage = views.accounts.leverage(account, instrument);
+            SymbolConfig {
+                symbol: instrument.name().to_owned(),
+                margin_type: chosen(instrument.spec.symbol)
+                    .unwrap_or_default()
+                    .margin_mode()
+                    .word(),
+                is_auto_add_margin: false,
+                leverage,
+                max_notional_value: max_notional(instrument, leverage),
+            }
         })
         .collect()
 }
@@ -270,7 +295,7 @@ fn short(value_e8: i64) -> String {
 }
 
 /// A value in units of 1e-8 as a JSON number that has a fraction, as clients' models expect.
-fn number(value_e8: i64) -> Box<RawValue> {
+pub(super) fn number(value_e8: i64) -> Box<RawValue> {
     let text = short(value_e8);
     raw(if text.contains('.') { text } else { text + ".0" })
 }

@@ -4,7 +4,7 @@ use protocol::{AccountId, order::Side};
 use serde_json::{Value, json};
 
 use super::{
-    balances, history,
+    balances, history, margin,
     positions::{Listed, position_risk},
     settings,
 };
@@ -12,7 +12,7 @@ use crate::{
     store::row::IncomeKind,
     views::{
         Effects, Views,
-        accounts::sample::{ACCOUNTS, BTC, ETH, Toy, asks},
+        accounts::sample::{ACCOUNTS, BTC, ETH, HEDGED, ISOLATED, Toy, asks},
     },
 };
 use proptest::prelude::*;
@@ -193,7 +193,10 @@ fn settings_have_their_fields() {
         "dualSidePosition": "bool", "updateTime": "int", "multiAssetsMargin": "bool",
         "tradeGroupId": "int",
     });
-    has(&settings::account_config(), &shape, "accountConfig");
+    let config = |id| settings::account_config(&views, id);
+    has(&config(AccountId(1)), &shape, "accountConfig");
+    let dual = [AccountId(1), HEDGED].map(|id| config(id)["dualSidePosition"].clone());
+    assert_eq!(dual, [json!(false), json!(true)]);
     let instrument = views.instruments.get(ETH).unwrap();
     let commission = to_json(settings::commission(&views, AccountId(1), instrument));
     assert_eq!(
@@ -258,6 +261,67 @@ fn history_has_its_fields() {
 /// A decimal text as an integer of units of 1e-8, exactly.
 fn e8(value: &Value) -> i128 {
     protocol::decimal::parse(value.as_str().unwrap(), 8).unwrap().into()
+}
+
+/// An isolated position has its wallet, its part of the balance, and a price of its own.
+#[test]
+fn isolated_positions_show_their_wallet() {
+    let mut toy = Toy::new();
+    toy.place(ISOLATED, ETH, Side::Buy, 600_000, 400, true);
+    toy.place(AccountId(2), ETH, Side::Sell, 600_000, 400, true);
+    toy.ask((3, 0, 0, 0, 1));
+    toy.ask((18, 0, 0, 30_000, 0));
+    let views = views_of(&toy);
+    // 200 lots at 60,000.00 and a leverage of 20: 600 USDT, and 0.0001 more by her own hand
+    let risk = to_json(position_risk(&views, ISOLATED, Some(ETH), Listed::Active));
+    assert_eq!(
+        (&risk[0]["marginType"], &risk[0]["positionSide"]),
+        (&json!("isolated"), &json!("BOTH"))
+    );
+    assert_eq!(e8(&risk[0]["isolatedWallet"]), 60_000_010_000);
+    assert_eq!(e8(&risk[0]["isolatedMargin"]), 60_000_010_000);
+    // at 57,228.915 a loss of nearly all leaves 0.4 % of the value; a long's is rounded up
+    assert_eq!(risk[0]["liquidationPrice"], json!("57229.00"));
+    let shown = to_json(balances::account(&views, ISOLATED, Listed::Active));
+    let asset = &shown["assets"][0];
+    let fee = 600_000_000;
+    assert_eq!(e8(&asset["walletBalance"]), 1_000_000_000_000 - fee);
+    assert_eq!(e8(&asset["crossWalletBalance"]), 1_000_000_000_000 - fee - 60_000_010_000);
+    assert_eq!(e8(&shown["positions"][0]["isolatedWallet"]), 60_000_010_000);
+    let instrument = views.instruments.get(ETH).unwrap();
+    let moves = &views.accounts.get(ISOLATED).unwrap().margins;
+    let moves: Vec<_> =
+        moves.values().map(|row| margin::MarginShown::new(row, instrument)).collect();
+    let shape = json!([{
+        "symbol": "string", "type": "int", "deltaType": "string", "amount": "decimal",
+        "asset": "string", "time": "int", "positionSide": "string",
+    }]);
+    let moves = to_json(moves);
+    has(&moves, &shape, "positionMargin/history");
+    assert_eq!((&moves[0]["amount"], &moves[0]["type"]), (&json!("0.00010000"), &json!(1)));
+}
+
+/// Two legs are two rows, of opposite signs, with one price at which the account comes due.
+#[test]
+fn legs_are_rows_of_their_own() {
+    let mut toy = Toy::new();
+    for (side, other) in [(Side::Buy, Side::Sell), (Side::Sell, Side::Buy)] {
+        let lots = if side == Side::Buy { 400 } else { 200 };
+        toy.place(HEDGED, BTC, side, 600_000, 2 * lots, true);
+        toy.place(AccountId(2), BTC, other, 600_000, 2 * lots, true);
+        let open = toy.count_open();
+        toy.ask((3, 0, 0, open - 2, open - 1));
+    }
+    let views = views_of(&toy);
+    let risk = to_json(position_risk(&views, HEDGED, Some(BTC), Listed::All));
+    let sides = risk.as_array().unwrap().iter().map(|row| row["positionSide"].as_str().unwrap());
+    assert_eq!(sides.collect::<Vec<_>>(), ["LONG", "SHORT"]);
+    let amounts = [0, 1].map(|row| e8(&risk[row]["positionAmt"]));
+    assert_eq!(amounts, [40_000_000, -20_000_000]);
+    assert_eq!(risk[0]["liquidationPrice"], risk[1]["liquidationPrice"]);
+    assert!(e8(&risk[0]["liquidationPrice"]) > 0);
+    let shown = to_json(balances::account(&views, HEDGED, Listed::Active));
+    assert_eq!(shown["positions"].as_array().unwrap().len(), 2);
 }
 
 proptest! {

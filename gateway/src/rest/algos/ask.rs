@@ -63,6 +63,8 @@ pub fn place(
     let condition = Condition::read(params, algo_type, instrument)?;
     let (close_position, reduce_only) = closing(params, algo_type)?;
     let qty = qty(params, close_position, instrument)?;
+    let position_side = ask::position_side(params)?;
+    ask::refuse_reduce_only(params, position_side)?;
     Ok(PlaceAlgo {
         account,
         symbol: instrument.spec.symbol,
@@ -71,7 +73,7 @@ pub fn place(
         time_in_force,
         self_trade: ask::self_trade(params)?,
         price_match,
-        position_side: ask::position_side(params)?,
+        position_side,
         working_type: working_type(params)?,
         reduce_only,
         close_position,

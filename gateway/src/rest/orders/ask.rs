@@ -107,6 +107,8 @@ pub fn place(
             (TimeInForce::Gtc, 0)
         }
     };
+    let position_side = position_side(params)?;
+    refuse_reduce_only(params, position_side)?;
     Ok(Place {
         account,
         symbol: instrument.spec.symbol,
@@ -115,7 +117,7 @@ pub fn place(
         time_in_force,
         self_trade: self_trade(params)?,
         price_match,
-        position_side: position_side(params)?,
+        position_side,
         reduce_only: params.boolean("reduceOnly")?.unwrap_or(false),
         _pad: [0; 3],
         price,
@@ -201,6 +203,16 @@ pub fn position_side(params: &Params) -> Result<PositionSide, ApiError> {
     params.get("positionSide").map_or(Ok(PositionSide::Both), |text| {
         PositionSide::parse(text).ok_or_else(|| ApiError::invalid("positionSide"))
     })
+}
+
+/// -1106: whether an order of a leg reduces is said by its side.
+pub fn refuse_reduce_only(params: &Params, leg: PositionSide) -> Result<(), ApiError> {
+    match (params.get("reduceOnly"), leg) {
+        (None, _) | (Some(_), PositionSide::Both) => Ok(()),
+        (Some(_), PositionSide::Long | PositionSide::Short) => {
+            Err(ApiError::not_required("reduceOnly"))
+        }
+    }
 }
 
 /// The limit in ticks; with a price match there must be none.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::{AlgoId, Cash, ClientId, Micros, OrderId, ShardId, SymbolId, TradeId};
+use protocol::{
+    AlgoId, Cash, ClientId, Micros, OrderId, ShardId, SymbolId, TradeId, order::PositionSide,
+};
 
 use super::super::{algo::Algo, order::Order};
-use crate::store::row::{AmendmentRow, FillRow, IncomeKind, IncomeRow, SlotRow};
+use crate::store::row::{AmendmentRow, FillRow, IncomeKind, IncomeRow, MarginRow, SlotRow, Sums};
 
 /// Orders in their order of listing: by symbol, then by age.
 pub type Orders = BTreeMap<(SymbolId, OrderId), Order>;
@@ -14,10 +16,15 @@ pub type IncomeKey = (Micros, IncomeKind, u64);
 /// Where an amendment stands in an account's history; the last is the event's own number.
 pub type AmendmentKey = (SymbolId, OrderId, u64);
 
+/// Where a move of margin stands in an account's history; the last is the event's own number.
+pub type MarginKey = (SymbolId, Micros, u64);
+
 /// What the shards' events say about one account.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    pub slots: BTreeMap<SymbolId, SlotRow>,
+    pub slots: BTreeMap<(SymbolId, PositionSide), SlotRow>,
+    /// Two legs a symbol.
+    pub hedge: bool,
     /// By shard; the ledger's is what is free.
     pub cash: BTreeMap<ShardId, ShardCash>,
     /// By trading shard: what the ledger says that it holds.
@@ -32,6 +39,7 @@ pub struct Account {
     pub fills: BTreeMap<(SymbolId, TradeId), FillRow>,
     pub incomes: BTreeMap<IncomeKey, IncomeRow>,
     pub amendments: BTreeMap<AmendmentKey, AmendmentRow>,
+    pub margins: BTreeMap<MarginKey, MarginRow>,
     /// The newest order of each client id among `open` and `closed`.
     pub(super) by_client_id: HashMap<(SymbolId, ClientId), OrderId>,
     /// The newest conditional order of each client id; such an id holds on all symbols.
@@ -91,8 +99,30 @@ impl Account {
         self.algos.values().filter(|algo| algo.is_waiting())
     }
 
+    /// What was chosen for a symbol, and in one-way mode what is held there.
     pub fn slot(&self, symbol: SymbolId) -> SlotRow {
-        self.slots.get(&symbol).copied().unwrap_or_default()
+        self.leg(symbol, PositionSide::Both)
+    }
+
+    pub fn leg(&self, symbol: SymbolId, side: PositionSide) -> SlotRow {
+        self.slots.get(&(symbol, side)).copied().unwrap_or_default()
+    }
+
+    /// The legs that the account has on a symbol by its mode; and those in use, as a shard may have
+    /// said so before the ledger's word of the mode is here.
+    pub fn legs(&self, symbol: SymbolId) -> impl Iterator<Item = PositionSide> {
+        let of_mode = |side| (side == PositionSide::Both) != self.hedge;
+        let in_use = move |side| {
+            let slot = self.leg(symbol, side);
+            slot.position != 0 || slot.reserved != Sums::default()
+        };
+        let all = PositionSide::ALL.iter().copied();
+        all.filter(move |side| of_mode(*side) || in_use(*side))
+    }
+
+    /// The wallet less what is set aside for isolated positions.
+    pub fn cross_wallet(&self) -> i128 {
+        self.wallet() - self.slots.values().map(|slot| i128::from(slot.wallet)).sum::<i128>()
     }
 
     pub(super) fn add_open(&mut self, order: Order) {

@@ -4,7 +4,7 @@ use protocol::{
     AccountId, Cash, Event, EventKind, OrderId, ShardId, SymbolId,
     event::{self, EventHeader},
     limits::EVENTS_PER_COMMAND_MAX,
-    order::{CashReason, MarginMode, OrderStatus, Side},
+    order::{CashReason, OrderStatus, PositionSide, Side},
 };
 
 use super::{Account, Accounts, Recent};
@@ -42,20 +42,21 @@ impl Step<'_> {
             Event::OrderAmended(amended) => self.amend(amended),
             Event::OrderClosed(closed) => self.close(closed),
             Event::Reserved(reserved) => {
-                let slot = self.slot(reserved.account, reserved.symbol);
+                let leg = reserved.position_side;
+                let slot = self.slot(reserved.account, reserved.symbol, leg);
                 slot.reserved = Sums {
                     buy: reserved.buy,
                     sell: reserved.sell,
                     loss: reserved.loss,
                     fee: reserved.fee,
                 };
-                self.keep_slot(reserved.account, reserved.symbol);
+                self.keep_slot(reserved.account, reserved.symbol, leg);
             }
             Event::SettingsChanged(settings) => self.settings(settings),
             Event::FeesChanged(fees) => {
-                let slot = self.slot(fees.account, fees.symbol);
+                let slot = self.slot(fees.account, fees.symbol, PositionSide::Both);
                 slot.fees = Some(Fees { maker: fees.maker, taker: fees.taker });
-                self.keep_slot(fees.account, fees.symbol);
+                self.keep_slot(fees.account, fees.symbol, PositionSide::Both);
             }
             Event::Mark(mark) => self.accounts.take_mark(mark),
             Event::CashChanged(cash) => self.cash(cash),
@@ -63,9 +64,9 @@ impl Step<'_> {
             Event::Outcome(_) => self.end_command(),
             Event::AlgoAccepted(accepted) => self.accept_algo(accepted),
             Event::AlgoChanged(changed) => self.change_algo(changed),
+            Event::MarginMoved(moved) => self.margin(moved),
+            Event::PositionModeChanged(changed) => self.mode(changed),
             Event::CountdownSet(_)
-            | Event::MarginMoved(_)
-            | Event::PositionModeChanged(_)
             | Event::PositionModeSettled(_)
             | Event::HoldIssued(_)
             | Event::ReleaseIssued(_)
@@ -132,16 +133,18 @@ impl Step<'_> {
         let shard = self.shard;
         let account = self.account(id);
         account.updated = ts;
-        let slot = slot_of(account, id, symbol);
+        let leg = fill.position_side;
+        let slot = slot_of(account, id, symbol, leg);
         slot.position = fill.position;
         slot.entry = fill.entry;
+        slot.wallet = fill.isolated_wallet;
         slot.realized = slot.realized.saturating_add(fill.pnl);
         slot.updated = ts;
         let cash = account.cash.entry(shard).or_default();
         cash.cash = fill.cash;
         cash.updated = ts;
 
-        self.keep_slot(id, symbol);
+        self.keep_slot(id, symbol, leg);
         self.keep_cash(id);
         self.record_fill(trade, fill, side, maker);
         let filled = Filled {
@@ -152,7 +155,7 @@ impl Step<'_> {
             pnl: fill.pnl,
             maker,
         };
-        let account_notice = self.position_notice(id, symbol);
+        let account_notice = self.position_notice(id, symbol, leg, Cause::Order);
         if let Some(order) = order {
             let notice = self.order_notice(order, Execution::Trade(filled));
             self.tell(id, UserNotice::TradeLite(Box::new(notice)));
@@ -286,18 +289,6 @@ impl Step<'_> {
         self.follow_order(&order);
     }
 
-    fn settings(&mut self, settings: &event::SettingsChanged) {
-        let slot = self.slot(settings.account, settings.symbol);
-        let changed = slot.leverage != Some(settings.leverage);
-        slot.leverage = Some(settings.leverage);
-        slot.isolated = settings.margin_mode == MarginMode::Isolated;
-        self.keep_slot(settings.account, settings.symbol);
-        if changed {
-            let (ts, symbol, leverage) = (self.header.ts, settings.symbol, settings.leverage);
-            self.tell(settings.account, UserNotice::Leverage { ts, symbol, leverage });
-        }
-    }
-
     fn cash(&mut self, change: &event::CashChanged) {
         let (shard, ts) = (self.shard, self.header.ts);
         let id = change.account;
@@ -337,6 +328,7 @@ impl Step<'_> {
             ts,
             cause: Cause::Cash(change.reason),
             wallet: narrow(self.account(id).wallet()),
+            cross_wallet: narrow(self.account(id).cross_wallet()),
             change: change.delta,
             position: None,
         };
@@ -352,6 +344,9 @@ impl Step<'_> {
         cash.cash = paid.cash;
         cash.updated = ts;
         self.keep_cash(id);
+        let leg = paid.position_side;
+        self.slot(id, symbol, leg).wallet = paid.isolated_wallet;
+        self.keep_slot(id, symbol, leg);
         self.income(IncomeRow {
             account: id,
             ts,
@@ -361,12 +356,11 @@ impl Step<'_> {
             amount: paid.amount,
             trade: protocol::TradeId::NONE,
         });
-        let isolated = self.slot(id, symbol).isolated;
-        let told = self.position_notice(id, symbol);
+        let isolated = self.slot(id, symbol, PositionSide::Both).isolated;
+        let told = self.position_notice(id, symbol, leg, Cause::Cash(CashReason::Funding));
         self.tell(
             id,
             UserNotice::Account(AccountNotice {
-                cause: Cause::Cash(CashReason::Funding),
                 change: paid.amount,
                 // a cross position is backed by the wallet alone
                 position: told.position.filter(|_| isolated),
@@ -385,12 +379,17 @@ impl Step<'_> {
         self.accounts.by_id.entry(account).or_default()
     }
 
-    fn slot(&mut self, account: AccountId, symbol: SymbolId) -> &mut SlotRow {
-        slot_of(self.account(account), account, symbol)
+    pub(super) fn slot(
+        &mut self,
+        account: AccountId,
+        symbol: SymbolId,
+        leg: PositionSide,
+    ) -> &mut SlotRow {
+        slot_of(self.account(account), account, symbol, leg)
     }
 
-    fn keep_slot(&mut self, account: AccountId, symbol: SymbolId) {
-        let slot = *self.slot(account, symbol);
+    pub(super) fn keep_slot(&mut self, account: AccountId, symbol: SymbolId, leg: PositionSide) {
+        let slot = *self.slot(account, symbol, leg);
         self.effects.rows.push(Row::Slot(slot));
     }
 
@@ -417,31 +416,42 @@ impl Step<'_> {
     }
 
     fn order_notice(&mut self, order: Order, execution: Execution) -> OrderNotice {
-        let reserved = self.slot(order.account, order.symbol).reserved;
+        let leg = order.position_side;
+        let reserved = self.slot(order.account, order.symbol, leg).reserved;
         let (bids, asks) = (reserved.buy, reserved.sell);
         OrderNotice { ts: self.header.ts, order, execution, bids, asks }
     }
 
-    fn position_notice(&mut self, id: AccountId, symbol: SymbolId) -> AccountNotice {
+    /// The wallet and a position as they are now.
+    pub(super) fn position_notice(
+        &mut self,
+        id: AccountId,
+        symbol: SymbolId,
+        leg: PositionSide,
+        cause: Cause,
+    ) -> AccountNotice {
         let mark = self.accounts.mark(symbol);
         let ts = self.header.ts;
         let instrument = self.instruments.get(symbol);
         let account = self.account(id);
-        let slot = account.slot(symbol);
+        let (slot, chosen) = (account.leg(symbol, leg), account.slot(symbol));
         let position = instrument.map(|instrument| {
             let spec = &instrument.spec;
             let position = super::figures::position_of(&slot);
             PositionNotice {
                 symbol,
+                position_side: leg,
+                mode: chosen.margin_mode(),
+                wallet: slot.wallet,
                 position: slot.position,
                 entry: slot.entry,
                 realized: slot.realized,
                 unrealized: narrow(position.pnl(mark, spec.mult)),
-                taker_fee: slot.fees.map_or(spec.taker_fee, |fees| fees.taker),
+                taker_fee: chosen.fees.map_or(spec.taker_fee, |fees| fees.taker),
             }
         });
-        let wallet = narrow(account.wallet());
-        AccountNotice { ts, cause: Cause::Order, wallet, change: 0, position }
+        let (wallet, cross_wallet) = (narrow(account.wallet()), narrow(account.cross_wallet()));
+        AccountNotice { ts, cause, wallet, cross_wallet, change: 0, position }
     }
 
     pub(super) fn recent(&mut self, account: AccountId, what: Recent) {
@@ -456,13 +466,18 @@ impl Step<'_> {
     }
 }
 
-fn slot_of(account: &mut Account, id: AccountId, symbol: SymbolId) -> &mut SlotRow {
-    let empty = SlotRow { account: id, symbol, ..SlotRow::default() };
-    account.slots.entry(symbol).or_insert(empty)
+fn slot_of(
+    account: &mut Account,
+    id: AccountId,
+    symbol: SymbolId,
+    position_side: PositionSide,
+) -> &mut SlotRow {
+    let empty = SlotRow { account: id, symbol, position_side, ..SlotRow::default() };
+    account.slots.entry((symbol, position_side)).or_insert(empty)
 }
 
 /// A number of an event that grows with its shard's log and stays below 2^53 for 2^40 frames.
-fn event_id(header: &EventHeader) -> u64 {
+pub(super) fn event_id(header: &EventHeader) -> u64 {
     header.seq * EVENTS_PER_COMMAND_MAX as u64 + u64::from(header.index)
 }
 

@@ -3,10 +3,10 @@
 //! `available + initial margin = margin balance` holds exactly: what is shown as initial margin
 //! is the balance less what is available, so that it never exceeds what there is.
 
-use protocol::{AccountId, Lots, Micros, SymbolId, Ticks};
+use protocol::{AccountId, Lots, Micros, SymbolId, Ticks, order::PositionSide};
 use rules::{
     BracketTable, Exposure, Position, Reserved,
-    liquidation::{Backing, liquidation_price},
+    liquidation::{Backing, legs_liquidation_price, liquidation_price},
 };
 
 use super::{Account, Accounts};
@@ -20,23 +20,32 @@ use crate::{
 pub struct Figures {
     pub wallet: i128,
     pub unrealized: i128,
-    /// Summed over the symbols: what the engine holds back.
+    /// The wallet and the unrealised profit beside isolated positions.
+    pub cross_wallet: i128,
+    pub cross_unrealized: i128,
+    /// Margin in use: what the engine holds back, and what isolated positions are worth.
     pub initial: i128,
+    /// The positions' part of it.
     pub position_initial: i128,
     pub maintenance: i128,
-    /// Every symbol, by number.
+    /// Of cross positions alone.
+    pub cross_maintenance: i128,
+    /// Every symbol by number, in hedge mode every leg.
     pub symbols: Vec<SymbolFigures>,
     pub updated: Micros,
 }
 
-/// An account on one symbol, in cash units.
+/// An account on one symbol or one leg of it, in cash units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SymbolFigures {
     pub symbol: SymbolId,
+    pub side: PositionSide,
     pub position: Lots,
     pub mark: Ticks,
     pub leverage: u8,
     pub isolated: bool,
+    /// What is set aside for an isolated position.
+    pub wallet: i128,
     pub fees: Fees,
     /// Signed value at the mark.
     pub value: i128,
@@ -44,8 +53,9 @@ pub struct SymbolFigures {
     /// What the orders' fills may bring: the sums B and S.
     pub bids: i128,
     pub asks: i128,
-    pub initial: i128,
+    /// Initial margin of the position, and of its orders with their losses and fees.
     pub position_initial: i128,
+    pub order_initial: i128,
     pub maintenance: i128,
     pub has_orders: bool,
     /// In quote units of 1e-8; 0 without a position.
@@ -57,9 +67,24 @@ pub struct SymbolFigures {
 }
 
 impl SymbolFigures {
-    /// What open orders hold back; their losses and fees included.
-    pub fn order_initial(&self) -> i128 {
-        self.initial - self.position_initial
+    /// Of position and orders.
+    pub fn initial(&self) -> i128 {
+        self.position_initial + self.order_initial
+    }
+
+    /// What an isolated position is worth; 0 of a cross one.
+    pub fn isolated_margin(&self) -> i128 {
+        if self.isolated { self.wallet + self.unrealized } else { 0 }
+    }
+
+    /// Margin that the position has in use.
+    fn in_use(&self) -> i128 {
+        if self.isolated { self.isolated_margin() } else { self.position_initial }
+    }
+
+    /// What it adds to sums over cross positions.
+    fn cross(&self, amount: i128) -> i128 {
+        if self.isolated { 0 } else { amount }
     }
 
     /// A position or open orders.
@@ -83,14 +108,10 @@ impl Figures {
         self.margin_balance() - self.available()
     }
 
-    /// The orders' part of the margin in use.
-    pub fn order_initial(&self) -> i128 {
-        self.initial - self.position_initial
-    }
-
     /// What could be taken out: unrealised profit can not.
     pub fn withdrawable(&self) -> i128 {
-        self.available().min(self.wallet - self.initial).max(0)
+        let available = self.margin_balance() - self.initial;
+        available.min(available - self.cross_unrealized).max(0)
     }
 }
 
@@ -99,18 +120,26 @@ impl Accounts {
     pub fn figures(&self, account: AccountId, instruments: &Instruments) -> Figures {
         let nothing = Account::default();
         let account = self.get(account).unwrap_or(&nothing);
-        let mut figures =
-            Figures { wallet: account.wallet(), updated: account.updated, ..Figures::default() };
+        let mut figures = Figures {
+            wallet: account.wallet(),
+            cross_wallet: account.cross_wallet(),
+            updated: account.updated,
+            ..Figures::default()
+        };
         for instrument in instruments.iter() {
-            let symbol = instrument.spec.symbol;
-            let row = symbol_figures(account, instrument, self.mark(symbol));
-            figures.unrealized += row.unrealized;
-            figures.initial += row.initial;
-            figures.position_initial += row.position_initial;
-            figures.maintenance += row.maintenance;
-            figures.symbols.push(row);
+            for side in account.legs(instrument.spec.symbol) {
+                let mark = self.mark(instrument.spec.symbol);
+                let row = leg_figures(account, instrument, side, mark);
+                figures.unrealized += row.unrealized;
+                figures.cross_unrealized += row.cross(row.unrealized);
+                figures.initial += row.in_use() + row.order_initial;
+                figures.position_initial += row.in_use();
+                figures.maintenance += row.maintenance;
+                figures.cross_maintenance += row.cross(row.maintenance);
+                figures.symbols.push(row);
+            }
         }
-        self.add_liquidation_prices(account, instruments, &mut figures);
+        add_liquidation_prices(account, instruments, &mut figures);
         figures
     }
 
@@ -125,24 +154,39 @@ impl Accounts {
         let own = self.get(account).and_then(|known| known.slot(instrument.spec.symbol).fees);
         own.unwrap_or_else(|| symbol_fees(instrument))
     }
+}
 
-    fn add_liquidation_prices(
-        &self,
-        account: &Account,
-        instruments: &Instruments,
-        figures: &mut Figures,
-    ) {
-        let (unrealized, maintenance) = (figures.unrealized, figures.maintenance);
-        for row in figures.symbols.iter_mut().filter(|row| row.position != 0) {
-            let Some(instrument) = instruments.get(row.symbol) else { continue };
-            let Some(table) = bracket_table(instrument) else { continue };
-            let backing = Backing {
-                cash: figures.wallet,
-                other_pnl: unrealized - row.unrealized,
-                other_maintenance: maintenance - row.maintenance,
+/// An isolated position stands alone; cross legs of one symbol share a price.
+fn add_liquidation_prices(account: &Account, instruments: &Instruments, figures: &mut Figures) {
+    let (cash, pnl, kept) =
+        (figures.cross_wallet, figures.cross_unrealized, figures.cross_maintenance);
+    for legs in figures.symbols.chunk_by_mut(|one, next| one.symbol == next.symbol) {
+        let Some(instrument) = instruments.get(legs[0].symbol) else { continue };
+        let Some(table) = bracket_table(instrument) else { continue };
+        let mult = instrument.spec.mult;
+        let position = |row: &SymbolFigures| position_of(&account.leg(row.symbol, row.side));
+        let own = |of: fn(&SymbolFigures) -> i128| legs.iter().map(of).sum::<i128>();
+        let backing = Backing {
+            cash,
+            other_pnl: pnl - own(|row| row.unrealized),
+            other_maintenance: kept - own(|row| row.maintenance),
+        };
+        let mark = legs[0].mark;
+        // of two with a position one is the long and one the short leg
+        let shared = match &*legs {
+            [.., one, other] => {
+                let [one, other] = [one, other].map(position);
+                legs_liquidation_price(&one, &other, mark, &backing, &table, mult)
+            }
+            [one] => liquidation_price(&position(one), &backing, &table, mult),
+            [] => None,
+        };
+        for row in legs.iter_mut().filter(|row| row.position != 0) {
+            let alone = Backing { cash: row.wallet, ..Backing::default() };
+            row.liquidation = match row.isolated {
+                true => liquidation_price(&position(row), &alone, &table, mult),
+                false => shared,
             };
-            let position = position_of(&account.slot(row.symbol));
-            row.liquidation = liquidation_price(&position, &backing, &table, instrument.spec.mult);
         }
     }
 }
@@ -157,11 +201,16 @@ pub fn bracket_table(instrument: &Instrument) -> Option<BracketTable> {
     instrument.brackets.as_ref().and_then(BracketTable::new)
 }
 
-fn symbol_figures(account: &Account, instrument: &Instrument, mark: Ticks) -> SymbolFigures {
+fn leg_figures(
+    account: &Account,
+    instrument: &Instrument,
+    side: PositionSide,
+    mark: Ticks,
+) -> SymbolFigures {
     let spec = &instrument.spec;
-    let slot = account.slot(spec.symbol);
-    let leverage = slot.leverage.unwrap_or_else(|| default_leverage(instrument));
-    let fees = slot.fees.unwrap_or_else(|| symbol_fees(instrument));
+    let (slot, chosen) = (account.leg(spec.symbol, side), account.slot(spec.symbol));
+    let leverage = chosen.leverage.unwrap_or_else(|| default_leverage(instrument));
+    let fees = chosen.fees.unwrap_or_else(|| symbol_fees(instrument));
     let sums = slot.reserved;
     let reserved = Reserved {
         buy: i128::from(sums.buy),
@@ -169,26 +218,33 @@ fn symbol_figures(account: &Account, instrument: &Instrument, mark: Ticks) -> Sy
         loss: i128::from(sums.loss),
         fee: i128::from(sums.fee),
     };
-    let exposure = Exposure { position: position_of(&slot), reserved, ..Exposure::default() };
+    let exposure = Exposure {
+        position: position_of(&slot),
+        reserved,
+        mode: chosen.margin_mode(),
+        wallet: slot.wallet,
+    };
     let (position, mult) = (exposure.position, spec.mult);
     let first = (spec.symbol, protocol::OrderId(0));
     let last = (spec.symbol, protocol::OrderId(u64::MAX));
     SymbolFigures {
         symbol: spec.symbol,
+        side,
         position: slot.position,
         mark,
         leverage,
-        isolated: slot.isolated,
+        isolated: chosen.isolated,
+        wallet: slot.wallet.into(),
         fees,
         value: position.value(mark, mult),
         unrealized: position.pnl(mark, mult),
         bids: reserved.buy,
         asks: reserved.sell,
-        initial: exposure.initial_margin(mark, mult, leverage),
         position_initial: exposure.position_margin(mark, mult, leverage),
+        order_initial: exposure.order_margin(mark, mult, leverage),
         maintenance: bracket_table(instrument)
             .map_or(0, |table| exposure.maintenance_margin(mark, mult, &table)),
-        has_orders: account.open.range(first..=last).next().is_some(),
+        has_orders: account.open.range(first..=last).any(|(_, order)| order.position_side == side),
         entry_price_e8: position.entry_price(mult, spec.tick_e8),
         break_even_e8: position.break_even_price(mult, spec.tick_e8, fees.taker),
         liquidation: None,

@@ -12,7 +12,7 @@ use protocol::{
     AccountId, AlgoId, Micros, OrderId, Seq, ShardId, SymbolId, TradeId, limits::SHARDS_MAX,
 };
 
-use super::account::{AmendmentKey, IncomeKey};
+use super::account::{AmendmentKey, IncomeKey, MarginKey};
 
 /// How long a closed order stays in memory at least, in log time: its own reply is made from it.
 pub const RECENT_KEPT_US: Micros = 2_000_000;
@@ -44,6 +44,7 @@ pub(super) enum Recent {
     Fill(SymbolId, TradeId),
     Income(IncomeKey),
     Amendment(AmendmentKey),
+    Margin(MarginKey),
 }
 
 /// By shard, in the order of its log: what has been kept since when.

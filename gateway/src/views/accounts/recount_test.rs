@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use protocol::{
     AccountId, AlgoId, Event, OrderId, ShardId, SymbolId,
-    order::{AlgoStatus, CashReason, CloseReason, OrderStatus, Side},
+    order::{AlgoStatus, CashReason, CloseReason, OrderStatus, PositionSide, Side},
 };
 
 use super::{
@@ -141,12 +141,41 @@ fn position(said: &[Said], account: AccountId, symbol: SymbolId) -> i64 {
     said.iter().map(of).sum()
 }
 
+/// The isolated wallets of an account on a symbol, as each leg was told last.
+fn isolated(said: &[Said], account: AccountId, symbol: SymbolId) -> BTreeMap<PositionSide, i64> {
+    let mut wallets = BTreeMap::new();
+    for (_, _, event) in said {
+        match event {
+            Event::Trade(trade) if trade.symbol == symbol => {
+                for fill in [trade.taker, trade.maker] {
+                    if fill.account == account {
+                        wallets.insert(fill.position_side, fill.isolated_wallet);
+                    }
+                }
+            }
+            Event::MarginMoved(moved) if (moved.account, moved.symbol) == (account, symbol) => {
+                *wallets.get_mut(&moved.position_side).unwrap() += moved.delta;
+            }
+            _ => {}
+        }
+    }
+    wallets
+}
+
 fn check(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
     for account in (1..=ACCOUNTS).map(AccountId) {
         let figures = views.accounts.figures(account, &views.instruments);
         prop_assert_eq!(figures.wallet, wallet(said, account));
         prop_assert_eq!(figures.available() + figures.initial_shown(), figures.margin_balance());
         prop_assert!(figures.available() >= 0);
+        let rows = &figures.symbols;
+        let wallets: i128 = rows.iter().map(|row| row.wallet).sum();
+        prop_assert_eq!(figures.cross_wallet + wallets, figures.wallet);
+        let worth: i128 = rows.iter().map(|row| row.isolated_margin()).sum();
+        prop_assert_eq!(
+            figures.cross_wallet + figures.cross_unrealized + worth,
+            figures.margin_balance()
+        );
         let open: Vec<_> = views
             .accounts
             .open_orders(account, None)
@@ -160,10 +189,22 @@ fn check(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
         for symbol in [BTC, ETH] {
             let of = views.accounts.open_orders(account, Some(symbol)).len();
             prop_assert_eq!(of, open.iter().filter(|order| order.0 == symbol).count());
-            let slot = views.accounts.get(account).map(|known| known.slot(symbol));
-            let slot = slot.unwrap_or_default();
-            prop_assert_eq!(slot.position, position(said, account, symbol));
-            prop_assert_eq!(slot.position == 0, slot.entry == 0);
+            let legs: Vec<_> = rows.iter().filter(|row| row.symbol == symbol).collect();
+            let held = legs.iter().map(|row| row.position).sum::<i64>();
+            prop_assert_eq!(held, position(said, account, symbol));
+            let wallets = isolated(said, account, symbol);
+            for row in legs {
+                let slot = views.accounts.get(account).map(|known| known.leg(symbol, row.side));
+                let slot = slot.unwrap_or_default();
+                prop_assert_eq!(slot.position == 0, slot.entry == 0);
+                prop_assert_eq!(
+                    slot.position == 0 && row.isolated,
+                    slot.wallet == 0 && row.isolated
+                );
+                prop_assert_eq!(slot.wallet, wallets.get(&row.side).copied().unwrap_or(0));
+                let signs = [0, 1, -1][row.side as usize];
+                prop_assert!(signs == 0 || row.position * signs >= 0);
+            }
         }
     }
     check_born(views, said)

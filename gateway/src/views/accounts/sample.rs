@@ -12,17 +12,20 @@ use protocol::{
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::BRACKETS_MAX,
     order::{
-        CashReason, CloseReason, MarginMode, OrderStatus, OrderType, PositionSide, PriceMatch,
-        SelfTradePrevention, Side, SymbolState, TimeInForce,
+        CashReason, CloseReason, MarginMode, OrderStatus, OrderType, PositionMode, PositionSide,
+        PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce,
     },
 };
-use rules::Position;
+use rules::Exposure;
 
 use self::algos::Waiting;
 
 pub const BTC: SymbolId = SymbolId(1);
 pub const ETH: SymbolId = SymbolId(2);
 pub const ACCOUNTS: u32 = 4;
+/// Of these accounts one has isolated margin on the second symbol, and one two legs a symbol.
+pub const ISOLATED: AccountId = AccountId(3);
+pub const HEDGED: AccountId = AccountId(4);
 /// Where the log times of the toy begin.
 pub const START_US: Micros = 1_795_332_921_000_000;
 
@@ -33,7 +36,7 @@ pub type Said = (ShardId, EventHeader, Event);
 pub type Ask = (u8, u8, u8, u16, u16);
 
 pub fn asks(count: usize) -> impl Strategy<Value = Vec<Ask>> {
-    prop::collection::vec((0u8..18, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
+    prop::collection::vec((0u8..19, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
 }
 
 struct Open {
@@ -64,11 +67,27 @@ pub struct Toy {
     next_id: u64,
     open: Vec<Open>,
     algos: Vec<Waiting>,
-    positions: BTreeMap<(AccountId, SymbolId), Position>,
+    positions: BTreeMap<(AccountId, SymbolId, PositionSide), Exposure>,
     cash: BTreeMap<(ShardId, AccountId), Cash>,
     lent: BTreeMap<(ShardId, AccountId), Cash>,
     travelling: VecDeque<Travelling>,
     updates: BTreeMap<SymbolId, u64>,
+}
+
+/// The leverage that wallets are filled with.
+const LEVERAGE: u8 = 20;
+
+fn mode_of(account: AccountId, symbol: SymbolId) -> MarginMode {
+    if (account, symbol) == (ISOLATED, ETH) { MarginMode::Isolated } else { MarginMode::Cross }
+}
+
+/// Orders of who has legs all open the leg of their side.
+pub fn leg_of(account: AccountId, side: Side) -> PositionSide {
+    match (account, side) {
+        (HEDGED, Side::Buy) => PositionSide::Long,
+        (HEDGED, Side::Sell) => PositionSide::Short,
+        _ => PositionSide::Both,
+    }
 }
 
 pub fn shard_of(symbol: SymbolId) -> ShardId {
@@ -134,6 +153,14 @@ impl Toy {
         for account in 1..=ACCOUNTS {
             toy.deposit(AccountId(account), 1_000_000_000_000);
         }
+        let (mode, _pad) = (PositionMode::Hedge, [0; 2]);
+        let changed = event::PositionModeChanged { account: HEDGED, mode, held: false, _pad };
+        toy.say(ShardId::LEDGER, Event::PositionModeChanged(changed));
+        toy.end(ShardId::LEDGER, CommandKind::Held);
+        let (account, symbol, margin_mode) = (ISOLATED, ETH, mode_of(ISOLATED, ETH));
+        let settings = event::SettingsChanged { account, symbol, leverage: 0, margin_mode };
+        toy.say(shard_of(symbol), Event::SettingsChanged(settings));
+        toy.end(shard_of(symbol), CommandKind::SetMarginMode);
         toy
     }
 
@@ -162,8 +189,13 @@ impl Toy {
             13 => self.settings(account, symbol, (a % 125) as u8 + 1),
             14 => self.place_algo(account, symbol, side, price, qty, which & 4 == 0),
             15 | 16 => self.fire(usize::from(a), b),
-            _ => self.end_algo(usize::from(a), b),
+            17 => self.end_algo(usize::from(a), b),
+            _ => self.move_margin(i64::from(a) - 20_000),
         }
+    }
+
+    pub fn count_open(&self) -> u16 {
+        self.open.len() as u16
     }
 
     fn say(&mut self, shard: ShardId, event: Event) {
@@ -239,7 +271,7 @@ impl Toy {
                 time_in_force: TimeInForce::Gtc,
                 self_trade: SelfTradePrevention::ExpireMaker,
                 price_match: PriceMatch::None,
-                position_side: PositionSide::Both,
+                position_side: leg_of(account, side),
                 reduce_only: false,
                 _pad: [0; 3],
                 price,
@@ -308,8 +340,10 @@ impl Toy {
         let quote = price * qty * mult;
         open.cum_qty += qty;
         open.cum_quote += quote;
-        let position = self.positions.entry((open.account, open.symbol)).or_default();
-        let pnl = position.trade(open.side.sign() * qty, price, mult) as Cash;
+        let leg = leg_of(open.account, open.side);
+        let blank = Exposure { mode: mode_of(open.account, open.symbol), ..Exposure::default() };
+        let exposure = self.positions.entry((open.account, open.symbol, leg)).or_insert(blank);
+        let pnl = exposure.trade(open.side.sign() * qty, price, mult, LEVERAGE) as Cash;
         let fee = rules::fees::fee(i128::from(quote), rate) as Cash;
         let cash = self.cash.entry((shard_of(open.symbol), open.account)).or_default();
         *cash += pnl - fee;
@@ -320,17 +354,17 @@ impl Toy {
                 true => OrderStatus::Filled,
                 false => OrderStatus::PartiallyFilled,
             },
-            position_side: PositionSide::Both,
+            position_side: leg,
             reduce_only: false,
             _pad: 0,
             cum_qty: open.cum_qty,
             cum_quote: open.cum_quote,
             fee,
             pnl,
-            position: position.qty,
-            entry: position.entry as Cash,
+            position: exposure.position.qty,
+            entry: exposure.position.entry as Cash,
             cash: *cash,
-            isolated_wallet: 0,
+            isolated_wallet: exposure.wallet,
         }
     }
 
@@ -399,10 +433,21 @@ impl Toy {
     }
 
     fn reserved(&mut self, account: AccountId, symbol: SymbolId) {
+        match account {
+            HEDGED => {
+                self.reserved_leg(account, symbol, PositionSide::Long);
+                self.reserved_leg(account, symbol, PositionSide::Short);
+            }
+            _ => self.reserved_leg(account, symbol, PositionSide::Both),
+        }
+    }
+
+    fn reserved_leg(&mut self, account: AccountId, symbol: SymbolId, leg: PositionSide) {
         let mult = spec(symbol).mult;
         let sum = |side: Side| -> Cash {
             let of = |open: &&Open| {
-                open.account == account && open.symbol == symbol && open.side == side
+                (open.account, open.symbol, open.side) == (account, symbol, side)
+                    && leg_of(account, side) == leg
             };
             let value = |open: &Open| open.price * (open.qty - open.cum_qty) * mult;
             self.open.iter().filter(of).map(value).sum()
@@ -412,7 +457,7 @@ impl Toy {
         let reserved = event::Reserved {
             account,
             symbol,
-            position_side: PositionSide::Both,
+            position_side: leg,
             _pad: 0,
             buy,
             sell,
@@ -476,8 +521,28 @@ impl Toy {
         self.say(on, Event::CashChanged(change));
     }
 
+    /// Into the first isolated wallet, or out of it, as far as that is filled.
+    fn move_margin(&mut self, delta: Cash) {
+        let mut isolated = self.positions.iter_mut().filter(|(_, exposure)| exposure.wallet > 0);
+        let Some((&(account, symbol, position_side), exposure)) = isolated.next() else { return };
+        let delta = delta.max(1 - exposure.wallet);
+        exposure.wallet += delta;
+        let cash = self.cash.get(&(shard_of(symbol), account)).copied().unwrap_or(0);
+        let moved = event::MarginMoved {
+            account,
+            symbol,
+            position_side,
+            _pad: 0,
+            delta,
+            isolated_wallet: exposure.wallet,
+            cash,
+        };
+        self.say(shard_of(symbol), Event::MarginMoved(moved));
+        self.end(shard_of(symbol), CommandKind::MoveMargin);
+    }
+
     fn settings(&mut self, account: AccountId, symbol: SymbolId, leverage: u8) {
-        let margin_mode = MarginMode::Cross;
+        let margin_mode = mode_of(account, symbol);
         let settings = event::SettingsChanged { account, symbol, leverage, margin_mode };
         self.say(shard_of(symbol), Event::SettingsChanged(settings));
         let rate = RATE_ONE / 1_000 / i64::from(leverage);

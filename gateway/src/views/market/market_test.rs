@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use protocol::{AccountId, Event, Lots, SymbolId, order::Side};
+use protocol::{
+    AccountId, Event, Lots, SymbolId,
+    order::{PositionSide, Side},
+};
 
 use super::{News, SymbolMarket, bars::Window, interval::Interval, millis, ticker::Ticker};
 use crate::views::{
@@ -19,15 +22,16 @@ fn apply(said: &[Said]) -> (Views, Effects) {
     (views, effects)
 }
 
-/// The positions that the last fill of each account left.
-fn positions(said: &[Said], symbol: SymbolId) -> BTreeMap<AccountId, Lots> {
+/// The positions that the last fill of each leg left.
+fn positions(said: &[Said], symbol: SymbolId) -> BTreeMap<(AccountId, PositionSide), Lots> {
     let mut positions = BTreeMap::new();
     for (_, _, event) in said {
         if let Event::Trade(trade) = event
             && trade.symbol == symbol
         {
-            positions.insert(trade.taker.account, trade.taker.position);
-            positions.insert(trade.maker.account, trade.maker.position);
+            for fill in [trade.taker, trade.maker] {
+                positions.insert((fill.account, fill.position_side), fill.position);
+            }
         }
     }
     positions

@@ -5,12 +5,12 @@ use protocol::{
     command::PlaceAlgo,
     event,
     order::{
-        AlgoStatus, AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
-        TimeInForce, WorkingType,
+        AlgoStatus, AlgoType, OrderType, PriceMatch, SelfTradePrevention, Side, TimeInForce,
+        WorkingType,
     },
 };
 
-use super::{Open, Toy, shard_of};
+use super::{Open, Toy, leg_of, shard_of};
 
 /// A conditional order that the toy knows to wait.
 pub(super) struct Waiting {
@@ -42,7 +42,7 @@ impl Toy {
             time_in_force: TimeInForce::Gtc,
             self_trade: SelfTradePrevention::ExpireMaker,
             price_match: PriceMatch::None,
-            position_side: PositionSide::Both,
+            position_side: leg_of(account, side),
             working_type: WorkingType::Mark,
             reduce_only: false,
             close_position: false,
