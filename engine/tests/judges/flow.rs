@@ -94,7 +94,8 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
         }
         71 => Command::CancelAll(CancelAll { account, symbol: symbol_id, _pad: [0; 2] }),
         72 => {
-            let amount = draw.one_of(&[1, 700, 3_000, 20_000, i64::MAX, 0, -1, -300, -2_000]);
+            let amount =
+                draw.one_of(&[1, 700, 3_000, 20_000, 900_000, i64::MAX, 0, -1, -300, -2_000]);
             let position_side = leg(bench, account, draw.below(2));
             let (symbol, _pad) = (symbol_id, 0);
             Command::MoveMargin(MoveMargin { account, symbol, position_side, _pad, amount })
