@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::{
     Corruption, Error, FRAME_BYTES_MAX, Flaw,
     config::{Limits, SEGMENT_BYTES_MIN},
-    files::{Volume, segment_numbers},
+    files::{Volume, read_state, segment_numbers},
     record::{RECORD_HEAD_BYTES, RecordHead, Tip, record_bytes},
     scan::{Found, record_at},
     segment::{HeaderPage, SEGMENT_HEADER_BYTES, SegmentHeader, record_seed, segment_path},
@@ -91,6 +91,11 @@ impl Reader {
 
     pub fn shard(&self) -> u8 {
         self.volume.shard
+    }
+
+    /// Up to here the log is certainly durable. Noted at each seal and close, so it lags behind.
+    pub fn durable_mark(&self) -> Result<u64, Error> {
+        Ok(read_state(&self.dir, &self.volume)?.durable_seq)
     }
 
     pub fn volume_id(&self) -> u128 {

@@ -9,12 +9,17 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use engine::Engine;
+use rustix::process::setpriority_process;
 use transport::aeron::AeronTransport;
 
 use crate::{
     CAPACITY, Config, DataDir, Error, ExitCode, Node,
     offline::{Comparison, Replayed, compare, rebuild},
+    snapshot::{self, Stand, Taken},
 };
+
+/// Of a process that makes a snapshot.
+const NICE: i32 = 19;
 
 /// How often the main thread looks whether the node still runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -40,6 +45,12 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Write a snapshot of a shard, whether it runs or not, for its next start to begin at.
+    Snapshot {
+        data_dir: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
     /// Find the first seq at which two shards' journals, or their events, differ.
     Diff {
         data_dir_a: PathBuf,
@@ -55,6 +66,12 @@ impl Cli {
             Action::Run { config } => run(&config).map(|()| ExitCode::Clean),
             Action::Replay { data_dir, json } => {
                 print_replayed(&rebuild(&data_dir)?, json);
+                Ok(ExitCode::Clean)
+            }
+            Action::Snapshot { data_dir, json } => {
+                // Shards go first.
+                setpriority_process(None, NICE).map_err(|errno| Error::Priority(errno.into()))?;
+                print_snapshot(snapshot::take(&data_dir)?.as_ref(), json);
                 Ok(ExitCode::Clean)
             }
             Action::Diff { data_dir_a, data_dir_b, json } => {
@@ -115,6 +132,23 @@ fn print_replayed(replayed: &Replayed, json: bool) {
         println!(r#"{{"seq":{seq},"chain":"{chain:016x}","state_hash":"{state_hash:016x}"}}"#);
     } else {
         println!("seq {seq}  chain {chain:016x}  state {state_hash:016x}");
+    }
+}
+
+fn print_snapshot(taken: Option<&Taken>, json: bool) {
+    let Some(Taken { stand, path, frames }) = taken else {
+        println!("{}", if json { "null" } else { "nothing is durable yet" });
+        return;
+    };
+    let Stand { seq, chain, state_hash, .. } = stand;
+    if json {
+        let (chain, state_hash) = (format!("{chain:016x}"), format!("{state_hash:016x}"));
+        let snapshot = serde_json::json!({
+            "seq": seq, "chain": chain, "state_hash": state_hash, "frames": frames, "path": path,
+        });
+        println!("{snapshot}");
+    } else {
+        println!("seq {seq}  chain {chain:016x}  state {state_hash:016x}  {}", path.display());
     }
 }
 

@@ -5,6 +5,7 @@
 //!   DIR/node.toml   version, cluster, shard, replica, incarnation
 //!   DIR/journal/    the log
 //!   DIR/events/     what came of it
+//!   DIR/snapshots/  states at some seqs, to start from
 //! ```
 
 use std::{

@@ -42,6 +42,8 @@ pub enum Error {
     Cores { needed: usize, why: String },
     #[error("cannot listen for signals: {0}")]
     Signals(String),
+    #[error("cannot give way to other processes: {0}")]
+    Priority(io::Error),
     #[error("no randomness from the system: {0}")]
     Randomness(String),
     #[error("cannot reach other processes: {0}")]

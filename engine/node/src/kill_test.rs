@@ -5,7 +5,7 @@
 //! sends again what has no outcome, and remembers every outcome it was told.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     io::{self, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::Engine;
+use engine::{Engine, LoadError};
 use protocol::{
     Command, CommandKind, Envelope, Event, FrameHeader, Micros, Name, Reject, Seq, SessionId,
     ShardId, command::Open, event::decode_next, limits::COMMAND_BYTES_MAX, order::SessionKind,
@@ -34,6 +34,7 @@ use crate::{
     clock::Now,
     genesis, recover,
     ring::{INPUT_SLOTS_DEFAULT, OUTPUT_SLOTS_MIN},
+    snapshot,
 };
 
 const DIR_VARIABLE: &str = "EXCHANGE_KILL_TEST_DIR";
@@ -60,15 +61,21 @@ fn what_was_acknowledged_survives_kills_and_nothing_is_there_twice() {
     let rounds = if env::var_os("EXCHANGE_FULL").is_some() { ROUNDS_FULL } else { ROUNDS };
     let mut random = StdRng::seed_from_u64(0xD1E);
     let mut gateway = Gateway::default();
-    for _ in 0..rounds {
+    let mut snapshots = BTreeSet::new();
+    for round in 0..rounds {
         let goal = gateway.acknowledged.len() + random.random_range(1..400);
         let linger = Duration::from_micros(random.random_range(0..20_000));
         let mut child = Shard::spawn(temp.path());
         gateway.talk(&mut child, goal, linger);
+        if round % 2 == 1 {
+            let taken = snapshot::take(temp.path()).unwrap();
+            snapshots.extend(taken.map(|taken| taken.stand.seq));
+        }
         child.kill();
         gateway.listen_to_the_end(&mut child);
     }
     assert!(gateway.acknowledged.len() > rounds, "each round gets something done");
+    assert!(snapshots.len() > 1, "snapshots are taken beside a living shard");
     check(temp.path(), &gateway);
 }
 
@@ -105,6 +112,7 @@ fn check(dir: &Path, gateway: &Gateway) {
     // Opening compares every event on disk with a replay.
     let again = recover(&store(&data_dir), Engine::new(CAPACITY)).unwrap();
     assert_eq!(again.mind.state_hash(), Engine::state_hash(&replayed.engine));
+    assert!(again.snapshot > 0, "it began at a snapshot");
 }
 
 /// What the parent keeps.
@@ -387,6 +395,10 @@ impl Mind for Telling {
         {
             tell(header.seq, Engine::state_hash(&self.engine));
         }
+    }
+
+    fn load(state: &[u8]) -> Option<Result<Self, LoadError>> {
+        Some(Engine::load(CAPACITY, state).map(|engine| Self { engine, tell: None }))
     }
 
     fn wake_at(&self) -> Option<Micros> {

@@ -30,6 +30,7 @@ mod progress;
 mod recovery;
 mod ring;
 mod shortage;
+pub mod snapshot;
 mod stages;
 
 pub use agent::Agent;

@@ -3,7 +3,7 @@
 //! The pipeline is generic over it, so that tests and measurements run the same stages with a
 //! mind that decides nothing beside the engine itself.
 
-use engine::{Capacity, Engine};
+use engine::{Capacity, Engine, LoadError};
 use protocol::{Command, FrameHeader, Micros, ShardId};
 
 pub use engine::Sink;
@@ -15,6 +15,14 @@ pub const CAPACITY: Capacity = Capacity { accounts: 16_384, orders: 16_384 };
 pub trait Mind: Send + 'static {
     /// Applies the next frame. Its events end with one Outcome.
     fn apply<S: Sink>(&mut self, header: &FrameHeader, payload: &[u8], sink: &mut S);
+
+    /// The mind that saved this. `None`: one of this kind saves nothing, and is replayed.
+    fn load(_state: &[u8]) -> Option<Result<Self, LoadError>>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
     /// Log time at which a tick is wanted, sooner than the next regular one.
     fn wake_at(&self) -> Option<Micros>;
@@ -31,6 +39,10 @@ impl Mind for Engine {
     #[inline]
     fn apply<S: Sink>(&mut self, header: &FrameHeader, payload: &[u8], sink: &mut S) {
         Engine::apply(self, header, payload, sink);
+    }
+
+    fn load(state: &[u8]) -> Option<Result<Self, LoadError>> {
+        Some(Engine::load(CAPACITY, state))
     }
 
     fn wake_at(&self) -> Option<Micros> {

@@ -70,6 +70,7 @@ impl Node {
             shard = %setup.shard,
             seq = recovered.tail.last_seq,
             regenerated = recovered.regenerated,
+            snapshot = recovered.snapshot,
             incarnation = data_dir.incarnation,
             "the log has been replayed"
         );

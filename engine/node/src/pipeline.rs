@@ -114,10 +114,13 @@ impl Pipeline {
 pub struct Dirs {
     pub journal: PathBuf,
     pub events: PathBuf,
+    pub snapshots: PathBuf,
 }
 
 impl Dirs {
     pub fn under(data_dir: &std::path::Path) -> Self {
-        Self { journal: data_dir.join("journal"), events: data_dir.join("events") }
+        let [journal, events, snapshots] =
+            ["journal", "events", "snapshots"].map(|name| data_dir.join(name));
+        Self { journal, events, snapshots }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     ingress::Tail,
     mind::{Mind, Sink},
     pipeline::Dirs,
+    snapshot::{Found, newest},
     stages::is_transient,
 };
 
@@ -46,9 +47,12 @@ pub struct Recovered<M> {
     pub tail: Tail,
     /// Frames whose events had to be made again.
     pub regenerated: u64,
+    /// The snapshot that the replay began at; 0: there was none to begin at.
+    pub snapshot: Seq,
 }
 
-/// Opens both journals and replays the log into `mind`, which has seen nothing yet.
+/// Opens both journals and replays the log into `mind`, which has seen nothing yet, or from the
+/// newest snapshot on that both journals reach to.
 pub fn recover<M: Mind>(store: &Store, mut mind: M) -> Result<Recovered<M>, Error> {
     let log = journal::open(store.config(&store.dirs.journal, journal::Sync::Thread))?;
     let bad_events = |source| Error::Events { dir: store.dirs.events.clone(), source };
@@ -64,9 +68,16 @@ pub fn recover<M: Mind>(store: &Store, mut mind: M) -> Result<Recovered<M>, Erro
     }
 
     let held = events.last_seq();
-    let mut check = Check { held, chain: 0 };
     check_genesis(store)?;
-    let last_ts = replay(&store.dirs.journal, &mut mind, |frame, record| {
+    let mut start = End::default();
+    let mut check = Check { held, chain: 0 };
+    if let Some(found) = snapshot_of(store, held)? {
+        start =
+            End { last_seq: found.stand.seq, last_ts: found.stand.ts, chain: found.stand.chain };
+        check.chain = found.stand.event_chain;
+        mind = found.mind;
+    }
+    let last_ts = replay_from(&store.dirs.journal, start, &mut mind, |frame, record| {
         if frame.seq <= held {
             check.follow(frame.seq, record, &events, &store.dirs.events)
         } else {
@@ -77,7 +88,8 @@ pub fn recover<M: Mind>(store: &Store, mut mind: M) -> Result<Recovered<M>, Erro
     let epoch = Epoch(log.last_epoch.max(Epoch::FIRST.0));
     let tail = Tail { last_seq: log.last_seq, last_ts, epoch, genesis: None };
     let regenerated = log.last_seq - held;
-    Ok(Recovered { mind, journal: log.journal, events, tail, regenerated })
+    let snapshot = start.last_seq;
+    Ok(Recovered { mind, journal: log.journal, events, tail, regenerated, snapshot })
 }
 
 /// Where a replay ended.
@@ -93,18 +105,23 @@ pub struct End {
 pub fn replay<M: Mind>(
     dir: &Path,
     mind: &mut M,
+    each: impl FnMut(&FrameHeader, &[u8]) -> Result<(), Error>,
+) -> Result<End, Error> {
+    replay_from(dir, End::default(), mind, each)
+}
+
+/// As [`replay`], for a mind that has come so far already.
+fn replay_from<M: Mind>(
+    dir: &Path,
+    start: End,
+    mind: &mut M,
     mut each: impl FnMut(&FrameHeader, &[u8]) -> Result<(), Error>,
 ) -> Result<End, Error> {
-    let mut reader = Reader::open(dir, 1)?;
-    let mut end = End::default();
+    let mut reader = Reader::open(dir, start.last_seq + 1)?;
+    let mut end = start;
     let mut record = Vec::new();
     while let Some(found) = reader.next()? {
-        let (header, payload) = FrameHeader::decode(found.frame)
-            .map_err(|source| Error::BadFrame { seq: found.seq, source })?;
-        record.clear();
-        let mut sink = RecordSink { record: &mut record, frame: &header, index: 0, last: None };
-        mind.apply(&header, payload, &mut sink);
-        assert_eq!(sink.last, Some(EventKind::Outcome), "each frame ends with its outcome");
+        let header = apply_frame(mind, found.seq, found.frame, &mut record)?;
         each(&header, &record)?;
         end = End {
             last_seq: header.seq,
@@ -113,6 +130,29 @@ pub fn replay<M: Mind>(
         };
     }
     Ok(end)
+}
+
+/// Applies one frame of a log; `events` become what comes of it, as the output journal keeps them.
+pub(crate) fn apply_frame<M: Mind>(
+    mind: &mut M,
+    seq: Seq,
+    frame: &[u8],
+    events: &mut Vec<u8>,
+) -> Result<FrameHeader, Error> {
+    let (header, payload) =
+        FrameHeader::decode(frame).map_err(|source| Error::BadFrame { seq, source })?;
+    events.clear();
+    let mut sink = RecordSink { record: events, frame: &header, index: 0, last: None };
+    mind.apply(&header, payload, &mut sink);
+    assert_eq!(sink.last, Some(EventKind::Outcome), "each frame ends with its outcome");
+    Ok(header)
+}
+
+/// The chain of a journal up to a seq; `None` when it does not reach so far.
+pub(crate) fn chain_at(dir: &Path, seq: Seq) -> Result<Option<u64>, Error> {
+    let mut reader = Reader::open(dir, seq)?;
+    let found = reader.next()?.filter(|record| record.seq == seq);
+    Ok(found.map(|record| chain_after(record.prev_chain, record.frame)))
 }
 
 /// The first frame of a new log, with a secret of its own.
@@ -151,6 +191,18 @@ impl Store {
             spare_segments: self.spare_segments,
         }
     }
+}
+
+/// The newest snapshot of this log, and of the events that are held.
+fn snapshot_of<M: Mind>(store: &Store, held: Seq) -> Result<Option<Found<M>>, Error> {
+    let Some(found) = newest::<M>(&store.dirs, held)? else { return Ok(None) };
+    let events = chain_at(&store.dirs.events, found.stand.seq)?;
+    if events != Some(found.stand.event_chain) {
+        let (dir, seq) = (store.dirs.events.clone(), found.stand.seq);
+        return Err(Error::Diverged { dir, seq });
+    }
+    tracing::info!(seq = found.stand.seq, "a snapshot to begin at");
+    Ok(Some(found))
 }
 
 /// The log says itself whose it is; a configuration that says otherwise is not for it.

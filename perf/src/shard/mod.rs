@@ -182,7 +182,7 @@ impl Bench {
         mind: impl Fn() -> M,
     ) -> Result<(RunReport, Deeds), PerfError> {
         let temp = tempfile::tempdir_in(&self.dir)?;
-        let Dirs { journal, events } = Dirs::under(temp.path());
+        let Dirs { journal, events, .. } = Dirs::under(temp.path());
         std::fs::create_dir(journal)?;
         std::fs::create_dir(events)?;
         let figures = self.serve(temp.path(), offer, measured, mind())?;
@@ -247,7 +247,7 @@ impl Bench {
 
     /// Leaves segments for the whole run on the disk: making them is not what is measured.
     fn make_segments(&self, dir: &Path, commands: u64) -> Result<(), PerfError> {
-        let Dirs { journal, events } = Dirs::under(dir);
+        let Dirs { journal, events, .. } = Dirs::under(dir);
         let wanted = [
             (journal, JOURNAL_BYTES_PER_COMMAND, journal::Sync::Thread),
             (events, EVENTS_BYTES_PER_COMMAND, journal::Sync::OnSeal),
