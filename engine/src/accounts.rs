@@ -49,6 +49,8 @@ pub(crate) struct Account {
     pub mode: PositionMode,
     /// The ledger is about to change the mode: no orders until it has.
     pub held: bool,
+    /// Its open margin call, by its place in the shard's stream to the ledger; 0: none.
+    pub call: u64,
     first: HoldingAt,
 }
 
@@ -261,6 +263,15 @@ impl Accounts {
         core::iter::successors(Some(first), |at| Some(self.holdings[at.index()].next))
             .take_while(|at| *at != HoldingAt::NONE)
             .map(|at| (at, &self.holdings[at.index()]))
+    }
+
+    /// An account's holdings one by one, for those who change things in between.
+    pub fn first_holding(&self, at: u32) -> Option<HoldingAt> {
+        Some(self.account(at).first).filter(|at| *at != HoldingAt::NONE)
+    }
+
+    pub fn next_holding(&self, at: HoldingAt) -> Option<HoldingAt> {
+        Some(self.holding(at).next).filter(|at| *at != HoldingAt::NONE)
     }
 
     /// What of an account stands against a change of its position mode.

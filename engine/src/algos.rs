@@ -30,7 +30,8 @@ impl Desk<'_> {
         let last = self.accounts.holding(holding).algos.last;
         let stage = Stage::Waits;
         let (activated, prev, next) = (false, last, None);
-        let algo = Algo { holding, client, terms: *terms, stage, activated, prev, next };
+        let terms = *terms;
+        let algo = Algo { holding, client, terms, stage, activated, prev, next, ..Algo::default() };
         let (count, at) = triggers.insert(&algo, &prices);
         if let Some(last) = last {
             triggers.get_mut(last).next = Some(at);
@@ -45,7 +46,7 @@ impl Desk<'_> {
         let place = client_ids::Place { symbol: self.at, order: OrderId(count) };
         self.algo_clients.insert(client, place);
         let algo = AlgoId::new(self.symbol.spec.symbol, count);
-        out.emit(&AlgoAccepted { algo, terms: *terms });
+        out.emit(&AlgoAccepted { algo, terms });
         Ok(OrderId(algo.0))
     }
 

@@ -1,7 +1,7 @@
 //! What becomes of a conditional order whose condition has come true.
 
 use protocol::{
-    AccountId, AlgoId, ClientId, OrderId, Reject,
+    AccountId, AlgoId, Cash, ClientId, OrderId, Reject,
     command::{Place, PlaceAlgo},
     event::AlgoChanged,
     limits::QTY_MAX,
@@ -14,7 +14,7 @@ use crate::{
     foresight::Foresight,
     orders::Plan,
     output::{Output, Sink},
-    triggers::{Algo, AlgoAt, Prices},
+    triggers::{Algo, AlgoAt, Prices, Stage},
     verdict::Refusal,
 };
 
@@ -23,25 +23,54 @@ enum Fate {
     Order(Place, Plan),
     /// There is nothing left to do.
     Expired,
+    /// Collateral is lacking, which may be asked for.
+    Short(Cash),
     Refused(Reject),
+}
+
+/// What a fired order lacks.
+pub(crate) struct Short {
+    /// The account's place in this shard.
+    pub account: u32,
+    pub amount: Cash,
 }
 
 impl Desk<'_> {
     /// Makes an order of a conditional order that is due, or lets a trailing stop follow, unless it
     /// has been ended meanwhile.
     ///
-    /// Short of margin it is rejected: the shard does not yet ask the ledger on its behalf.
-    pub fn fire<S: Sink>(&mut self, count: u64, scratch: &mut Foresight, out: &mut Output<'_, S>) {
-        let Some(at) = self.triggers().find(count) else { return };
-        let Algo { terms, activated, .. } = *self.triggers().get(at);
+    /// Short of margin it waits, once, for its account's margin call; returned is what is to be
+    /// asked for if no call is open yet.
+    pub fn fire<S: Sink>(
+        &mut self,
+        count: u64,
+        may_call: bool,
+        scratch: &mut Foresight,
+        out: &mut Output<'_, S>,
+    ) -> Option<Short> {
+        let at = self.triggers().find(count)?;
+        let Algo { terms, activated, called, holding, .. } = *self.triggers().get(at);
         if terms.algo_type == AlgoType::TrailingStopMarket && !activated {
             self.activate(at, out);
-            return;
+            return None;
         }
         let before = out.events();
         self.pools.book_all(self.accounts, terms.account, self.quotes, out);
         self.room -= out.events() - before;
-        match self.fate_of(&terms, scratch) {
+        let account = self.accounts.holding(holding).account;
+        if called {
+            // what was granted for it is for it to take
+            self.accounts.account_mut(account).earmark = 0;
+        }
+        let is_open = self.accounts.account(account).call != 0;
+        let waits = !called && (is_open || may_call);
+        match self.fate_of(&terms, !waits, scratch) {
+            Fate::Short(amount) => {
+                let algo = self.triggers_mut().get_mut(at);
+                (algo.called, algo.stage) = (true, Stage::Calls);
+                self.tell_triggering(at, out);
+                return (!is_open).then_some(Short { account, amount });
+            }
             Fate::Expired => {
                 self.end_algo(at, AlgoStatus::Expired, OrderId::NONE, Reject::None, out);
             }
@@ -58,6 +87,24 @@ impl Desk<'_> {
                 assert_eq!(placed, id, "an order's id is the next");
             }
         }
+        None
+    }
+
+    /// Its condition held; its order waits for margin.
+    fn tell_triggering<S: Sink>(&self, at: AlgoAt, out: &mut Output<'_, S>) {
+        let triggers = self.triggers();
+        let Algo { terms, activated, .. } = *triggers.get(at);
+        out.emit(&AlgoChanged {
+            algo: AlgoId::new(terms.symbol, triggers.count_of(at)),
+            account: terms.account,
+            symbol: terms.symbol,
+            side: terms.side,
+            status: AlgoStatus::Triggering,
+            order: OrderId::NONE,
+            reject: Reject::None,
+            activated,
+            _pad: [0; 5],
+        });
     }
 
     /// A trailing stop has met its activation price: it follows the price from where that is now.
@@ -101,7 +148,7 @@ impl Desk<'_> {
         self.end_algos(fired.account, AlgoStatus::Expired, pair, out);
     }
 
-    fn fate_of(&self, terms: &PlaceAlgo, scratch: &mut Foresight) -> Fate {
+    fn fate_of(&self, terms: &PlaceAlgo, last_try: bool, scratch: &mut Foresight) -> Fate {
         let over = terms.good_till != 0 && terms.good_till <= self.now;
         let mut qty = terms.qty;
         if terms.reduces() {
@@ -120,8 +167,9 @@ impl Desk<'_> {
             return Fate::Expired;
         }
         let order = Place { client_id: ClientId::EMPTY, ..order_of(terms, qty) };
-        match self.plan_fired(&order, terms.close_position, scratch) {
+        match self.plan_fired(&order, terms.close_position, last_try, scratch) {
             Ok(plan) => Fate::Order(order, plan),
+            Err(Refusal { reject: Reject::NeedMargin, amount }) => Fate::Short(amount),
             Err(refusal) => Fate::Refused(refusal.reject),
         }
     }
@@ -131,12 +179,13 @@ impl Desk<'_> {
         &self,
         order: &Place,
         closes: bool,
+        last_try: bool,
         scratch: &mut Foresight,
     ) -> Result<Plan, Refusal> {
         self.check_open(order.reduces())?;
         if !closes {
             self.check_qty(order.qty, order.order_type)?;
         }
-        self.plan_sized(order, true, scratch)
+        self.plan_sized(order, last_try, scratch)
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     verdict::{Verdict, require},
 };
 
+mod calls;
 mod modes;
 
 use modes::Change;
@@ -52,6 +53,8 @@ struct Pending {
     lend: Seq,
     session: SessionId,
     number: u64,
+    /// The margin call that it is for, by its place in the shard's stream; 0: a gateway's.
+    call: u64,
     account: AccountId,
     shard: ShardId,
     amount: Cash,
@@ -98,6 +101,7 @@ impl Ledger {
             Command::Return(back) => self.take_back(back, out),
             Command::SetPositionMode(set) => self.set_position_mode(frame, set, out),
             Command::Held(held) => self.take_held(held, out),
+            Command::MarginCall(call) => self.margin_call(frame, call, out),
             Command::LinkAck(ack) => self.acked(ack, out),
             Command::Tick(_) => {
                 self.tick(frame.now, out);
@@ -156,7 +160,7 @@ impl Ledger {
         self.links.iter().for_each(|link| link.digest(into));
         into.add_len(self.pending.len());
         for pending in &self.pending {
-            into.add(pending.lend).add(pending.session.0).add(pending.number);
+            into.add(pending.lend).add(pending.session.0).add(pending.number).add(pending.call);
             into.add(pending.account.0).add(pending.shard.0).add(pending.amount);
             into.add(pending.deadline).add(pending.awaited);
         }
@@ -190,6 +194,7 @@ impl Ledger {
                 lend: saved.take()?,
                 session: SessionId(saved.take()?),
                 number: saved.take()?,
+                call: saved.take()?,
                 account: AccountId(saved.take()?),
                 shard: ShardId(saved.take()?),
                 amount: saved.take()?,
@@ -235,6 +240,7 @@ impl Ledger {
             lend: frame.seq,
             session: frame.session,
             number: frame.number,
+            call: 0,
             account,
             shard,
             amount,
@@ -291,8 +297,15 @@ impl Ledger {
             self.wallets[at].lent[to] += granted;
             self.wallets[at].shards |= 1 << shard.0;
             self.move_free(at, CashReason::GrantIssued, shard, -granted, out);
-            link_seq = self.links[to].send(Message::Grant, account, granted);
-            out.emit(&GrantIssued { link_seq, account, to: shard, _pad: [0; 3], amount: granted });
+            let (call, amount) = (lend.call, granted);
+            link_seq = self.links[to].send(Message::Grant { call }, account, amount);
+            out.emit(&GrantIssued { link_seq, account, to: shard, _pad: [0; 3], amount, call });
+        }
+        if lend.call != 0 {
+            if granted == 0 {
+                self.refuse_call(lend, out);
+            }
+            return;
         }
         out.emit(&LendSettled {
             session: lend.session,

@@ -20,6 +20,7 @@ mod accounts;
 mod algos;
 mod amend;
 pub mod book;
+mod calls;
 mod checks;
 mod client_ids;
 mod countdowns;

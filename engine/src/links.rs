@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 
 use protocol::{
     AccountId, Cash, Command, Reject, Seq, ShardId,
-    command::{Grant, Held, Hold, Recall, Release, Return},
+    command::{Grant, Held, Hold, MarginCall, Recall, Release, Return},
     limits::{LINK_WINDOW_MAX, PENDING_MODES_MAX},
     order::{HoldState, ModeChange},
 };
@@ -22,12 +22,27 @@ const OUTBOX_WARM: usize = 1_024;
 /// What can be said over a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    Grant,
-    Recall { lend: Seq },
-    Return { lend: Seq },
-    Hold { change: Seq },
-    Release { mode: ModeChange },
-    Held { change: Seq, state: HoldState },
+    /// `call` 0: no margin call's.
+    Grant {
+        call: u64,
+    },
+    Recall {
+        lend: Seq,
+    },
+    Return {
+        lend: Seq,
+    },
+    Hold {
+        change: Seq,
+    },
+    Release {
+        mode: ModeChange,
+    },
+    Held {
+        change: Seq,
+        state: HoldState,
+    },
+    MarginCall,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,12 +127,13 @@ impl Link {
         into.add(self.applied).add(self.acked).add_len(self.unacked.len());
         for unacked in &self.unacked {
             let (kind, lend) = match unacked.message {
-                Message::Grant => (0u8, 0),
+                Message::Grant { call } => (0u8, call),
                 Message::Recall { lend } => (1, lend),
                 Message::Return { lend } => (2, lend),
                 Message::Hold { change } => (3, change),
                 Message::Release { mode } => (4, mode as u64),
-                Message::Held { change, state } => (5 + state as u8, change),
+                Message::MarginCall => (5, 0),
+                Message::Held { change, state } => (6 + state as u8, change),
             };
             into.add(kind).add(lend).add(unacked.account.0).add(unacked.amount);
         }
@@ -129,7 +145,7 @@ impl Link {
             let (kind, about): (u8, u64) = (saved.take()?, saved.take()?);
             let word = u8::try_from(about).map_err(|_| LoadError::Damaged);
             let message = match kind {
-                0 => Message::Grant,
+                0 => Message::Grant { call: about },
                 1 => Message::Recall { lend: about },
                 2 => Message::Return { lend: about },
                 3 => Message::Hold { change: about },
@@ -137,8 +153,9 @@ impl Link {
                     let mode = ModeChange::from_u8(word?).ok_or(LoadError::Damaged)?;
                     Message::Release { mode }
                 }
-                5.. => {
-                    let state = HoldState::from_u8(kind - 5).ok_or(LoadError::Damaged)?;
+                5 => Message::MarginCall,
+                6.. => {
+                    let state = HoldState::from_u8(kind - 6).ok_or(LoadError::Damaged)?;
                     Message::Held { change: about, state }
                 }
             };
@@ -154,7 +171,13 @@ impl Unacked {
     fn command(&self, link_seq: u64, me: ShardId) -> Command {
         let Self { message, account, amount } = *self;
         match message {
-            Message::Grant => Command::Grant(Grant { link_seq, account, _pad: 0, amount }),
+            Message::Grant { call } => {
+                Command::Grant(Grant { link_seq, account, _pad: 0, amount, call })
+            }
+            Message::MarginCall => {
+                let (from, _pad) = (me, [0; 3]);
+                Command::MarginCall(MarginCall { link_seq, account, from, _pad, amount })
+            }
             Message::Recall { lend } => {
                 Command::Recall(Recall { link_seq, account, _pad: 0, amount, lend })
             }

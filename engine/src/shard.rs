@@ -9,6 +9,7 @@ use protocol::{
 
 use crate::{
     accounts::Accounts,
+    calls::Calls,
     client_ids::ClientIds,
     countdowns::Countdowns,
     desk::{Changes, Desk},
@@ -25,6 +26,7 @@ use crate::{
     work::{Job, Unit, Work},
 };
 
+mod calls;
 mod modes;
 mod money;
 mod open;
@@ -37,6 +39,7 @@ pub(crate) struct Shard {
     algo_clients: ClientIds,
     work: Work,
     countdowns: Countdowns,
+    calls: Calls,
     /// Commands and units of pending work that were begun.
     turn: u64,
     ledger: Link,
@@ -58,6 +61,7 @@ impl Shard {
             algo_clients: ClientIds::new(&genesis.secret, 0),
             work: Work::new(),
             countdowns: Countdowns::default(),
+            calls: Calls::new(),
             turn: 0,
             ledger: Link::new(),
             fees: 0,
@@ -150,7 +154,8 @@ impl Shard {
             | Command::Lend(_)
             | Command::Return(_)
             | Command::SetPositionMode(_)
-            | Command::Held(_) => Err(Reject::WrongShard.into()),
+            | Command::Held(_)
+            | Command::MarginCall(_) => Err(Reject::WrongShard.into()),
             Command::Countdown(set) => {
                 check_account(set.account)?;
                 self.desk(frame, set.symbol)?.set_countdown(set, out)
@@ -174,6 +179,7 @@ impl Shard {
         self.digest_algos(into);
         self.work.digest(into);
         self.countdowns.digest(into);
+        self.digest_calls(into);
     }
 
     pub fn load(
@@ -200,6 +206,7 @@ impl Shard {
             let at = shard.symbols.find(symbol).ok()?;
             shard.accounts.find_holding(account, at, PositionSide::Both)
         })?;
+        shard.load_calls(saved)?;
         Ok(shard)
     }
 
@@ -219,6 +226,8 @@ impl Shard {
             }
             if let Some(ended) = self.countdowns.take_ended(now) {
                 self.work_desk(now, ended.symbol, out).countdown_ended(ended.account, out);
+            } else if let Some(call) = self.calls.take_ended(now) {
+                self.close_call(call.account, call.number);
             } else if let Some(at) = self.symbols.due_funding(now) {
                 let Self { symbols, pools, work, .. } = self;
                 symbols.begin_round(at, now, pools, work, out);
@@ -244,20 +253,22 @@ impl Shard {
     /// When something comes due by itself.
     #[inline]
     fn next_at(&self) -> Option<Micros> {
-        match (self.countdowns.next_at(), self.symbols.next_funding) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let ends = [self.countdowns.next_at(), self.calls.next_at(), self.symbols.next_funding];
+        ends.into_iter().flatten().min()
     }
 
     fn do_job<S: Sink>(&mut self, now: Micros, job: Job, out: &mut Output<'_, S>) {
         let mut scratch = core::mem::take(&mut self.foresight);
+        let may_call = self.ledger.has_room();
         match job.unit {
             Unit::Gone { account, leg, through } => {
                 self.work_desk(now, job.symbol, out).expire_closing(account, leg, through, out);
             }
             Unit::Fire { count } => {
-                self.work_desk(now, job.symbol, out).fire(count, &mut scratch, out);
+                let mut desk = self.work_desk(now, job.symbol, out);
+                if let Some(short) = desk.fire(count, may_call, &mut scratch, out) {
+                    self.call(now, short.account, short.amount, out);
+                }
             }
             Unit::Fund { from } => {
                 let Self { symbols, accounts, pools, work, .. } = self;

@@ -49,6 +49,8 @@ pub(crate) enum Stage {
     Follows(NodeAt),
     /// For its turn in the queue of pending work.
     Due,
+    /// For its account's margin call.
+    Calls,
 }
 
 /// A conditional order that waits.
@@ -60,6 +62,8 @@ pub(crate) struct Algo {
     pub stage: Stage,
     /// A trailing stop that has met its activation price, or has none.
     pub activated: bool,
+    /// It has waited for a margin call: it does so once.
+    pub called: bool,
     /// Neighbours among its holding's.
     pub prev: Option<AlgoAt>,
     pub next: Option<AlgoAt>,
@@ -95,6 +99,7 @@ impl Default for Algo {
             terms,
             stage: Stage::Waits,
             activated: false,
+            called: false,
             prev: None,
             next: None,
         }
@@ -213,7 +218,7 @@ impl Triggers {
         let Watch { book, trails } = &mut self.watches[usize::from(at.watch)];
         match book.order(at.slot).data.stage {
             Stage::Waits => book.remove(at.slot).order.data,
-            Stage::Due => book.drop_lifted(at.slot).data,
+            Stage::Due | Stage::Calls => book.drop_lifted(at.slot).data,
             Stage::Follows(node) => {
                 trails.leave(node);
                 book.drop_lifted(at.slot).data
@@ -241,6 +246,20 @@ impl Triggers {
                     work.add(symbol, Unit::Fire { count: order.id().0 });
                 }
             }
+        }
+    }
+
+    /// Of a list of conditional orders, those that wait for a margin call wait no more.
+    pub fn resume(&mut self, first: Option<AlgoAt>, symbol: SymbolId, work: &mut Work) {
+        let mut next = first;
+        while let Some(at) = next {
+            let count = self.count_of(at);
+            let algo = self.get_mut(at);
+            if algo.stage == Stage::Calls {
+                algo.stage = Stage::Due;
+                work.add(symbol, Unit::Fire { count });
+            }
+            next = algo.next;
         }
     }
 
@@ -279,27 +298,36 @@ impl Triggers {
     }
 
     pub fn digest_algo(&self, at: AlgoAt, into: &mut Digest) {
-        let Algo { terms, stage, activated, .. } = *self.get(at);
+        let Algo { terms, stage, activated, called, .. } = *self.get(at);
         into.add(self.count_of(at));
         into.add_bytes(
             Event::AlgoAccepted(AlgoAccepted { algo: Default::default(), terms }).body(),
         );
-        into.add_flag(stage == Stage::Due).add_flag(activated);
+        let is_lifted = matches!(stage, Stage::Due | Stage::Calls);
+        into.add_flag(is_lifted).add_flag(activated).add_flag(called);
+        into.add_flag(stage == Stage::Calls);
     }
 
-    /// What [`Self::digest_algo`] told: its count, itself, and whether it is due.
+    /// What [`Self::digest_algo`] told: its count, itself, and whether it has come true.
     pub fn load_algo(saved: &mut Saved<'_>) -> Result<(u64, Algo, bool), LoadError> {
         let count = saved.take()?;
         let accepted = saved.event::<AlgoAccepted>(EventKind::AlgoAccepted)?;
         let Event::AlgoAccepted(AlgoAccepted { terms, .. }) = accepted else {
             return Err(LoadError::Damaged);
         };
-        let (is_due, activated) = (saved.flag()?, saved.flag()?);
-        Ok((count, Algo { terms, activated, ..Algo::default() }, is_due))
+        let (is_lifted, activated, called) = (saved.flag()?, saved.flag()?, saved.flag()?);
+        let stage = if saved.flag()? { Stage::Calls } else { Stage::Due };
+        sound(stage == Stage::Due || is_lifted && called)?;
+        Ok((count, Algo { terms, activated, called, stage, ..Algo::default() }, is_lifted))
     }
 
     /// Puts what was loaded to where it waited; what follows a price joins its group later.
-    pub fn restore(&mut self, count: u64, algo: &Algo, is_due: bool) -> Result<AlgoAt, LoadError> {
+    pub fn restore(
+        &mut self,
+        count: u64,
+        algo: &Algo,
+        is_lifted: bool,
+    ) -> Result<AlgoAt, LoadError> {
         let terms = &algo.terms;
         let watch = watch_of(terms.working_type, terms.price_protect);
         let price = terms.trigger_price.max(terms.activate_price);
@@ -307,9 +335,11 @@ impl Triggers {
         sound(count != 0 && !known && (0..=PRICE_MAX).contains(&price))?;
         let book = &mut self.watches[usize::from(watch)].book;
         let (slot, _) = book.rest(resting(count, price, algo));
-        if is_due || algo.activated {
-            let lifted = &mut book.lift(slot).order.data;
-            lifted.stage = if is_due { Stage::Due } else { Stage::Waits };
+        if is_lifted || algo.activated {
+            book.lift(slot);
+        }
+        if !is_lifted {
+            book.order_mut(slot).data.stage = Stage::Waits;
         }
         Ok(AlgoAt { watch, slot })
     }

@@ -17,9 +17,9 @@ use std::collections::VecDeque;
 
 use protocol::{
     Command, Envelope, Event, ShardId,
-    command::{Grant, Held, Hold, LinkAck, Recall, Release, Return},
+    command::{Grant, Held, Hold, LinkAck, MarginCall, Recall, Release, Return},
     event,
-    event::{HeldIssued, HoldIssued, ReleaseIssued},
+    event::{HeldIssued, HoldIssued, MarginCallIssued, ReleaseIssued},
     limits::{COMMAND_BYTES_MAX, SHARDS_MAX},
     wire::{self, Message, MessageKind},
 };
@@ -117,6 +117,7 @@ impl Links {
                     account: grant.account,
                     _pad: 0,
                     amount: grant.amount,
+                    call: grant.call,
                 });
                 self.push(grant.to, grant.link_seq, command);
             }
@@ -156,6 +157,12 @@ impl Links {
                 let (from, _pad) = (self.own, [0; 2]);
                 let body = Held { link_seq, change, account, from, state, _pad };
                 self.push(ShardId::LEDGER, link_seq, Command::Held(body));
+            }
+            Event::MarginCallIssued(call) => {
+                let &MarginCallIssued { link_seq, account, amount, .. } = call;
+                let (from, _pad) = (self.own, [0; 3]);
+                let body = MarginCall { link_seq, account, from, _pad, amount };
+                self.push(ShardId::LEDGER, link_seq, Command::MarginCall(body));
             }
             Event::LinkApplied(applied) => {
                 if let Some(link) = self.link(applied.peer) {
@@ -294,6 +301,7 @@ mod tests {
                 to: PEER,
                 _pad: [0; 3],
                 amount: 10,
+                call: 0,
             }));
         }
 

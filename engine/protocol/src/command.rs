@@ -133,6 +133,8 @@ bodies! {
     Release(Release) = 65,
     /// Shard to ledger; the answer to a hold.
     Held(Held) = 66,
+    /// Shard to ledger: an account is short of collateral there. A Grant answers it.
+    MarginCall(MarginCall) = 67,
 }
 
 impl CommandKind {
@@ -147,6 +149,7 @@ impl CommandKind {
                 | Self::Hold
                 | Self::Release
                 | Self::Held
+                | Self::MarginCall
         )
     }
 }
@@ -183,6 +186,7 @@ impl Command {
             | Self::Hold(_)
             | Self::Release(_)
             | Self::Held(_)
+            | Self::MarginCall(_)
             | Self::LinkAck(_) => None,
         }
     }
@@ -346,6 +350,19 @@ layout!(Grant {
     link_seq: u64,
     account: AccountId,
     _pad: u32,
+    /// 0 only as the answer to a margin call: nothing could be had.
+    amount: Cash,
+    /// The margin call that it answers, by its place in the shard's stream; 0: a Lend.
+    call: u64,
+});
+layout!(
+/// What a conditional order that has fired lacks, as its owner is not there to ask.
+MarginCall {
+    /// Place in the shard's stream to the ledger.
+    link_seq: u64,
+    account: AccountId,
+    from: ShardId,
+    _pad: [u8; 3],
     amount: Cash,
 });
 layout!(Recall {

@@ -138,6 +138,7 @@ events! {
     HoldIssued(HoldIssued) = 65,
     ReleaseIssued(ReleaseIssued) = 66,
     HeldIssued(HeldIssued) = 67,
+    MarginCallIssued(MarginCallIssued) = 68,
 }
 
 /// Splits the first event off `bytes`: header, event, rest.
@@ -399,8 +400,13 @@ layout!(GrantIssued {
     account: AccountId,
     to: ShardId,
     _pad: [u8; 3],
-    amount: Cash
+    amount: Cash,
+    /// The margin call that it answers; 0: a Lend.
+    call: u64,
 });
+layout!(
+/// A shard asks for collateral; the call is closed by its answer or after its grace.
+MarginCallIssued { link_seq: u64, account: AccountId, _pad: u32, amount: Cash });
 layout!(RecallIssued {
     link_seq: u64,
     account: AccountId,

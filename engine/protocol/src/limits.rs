@@ -49,6 +49,8 @@ pub const CASH_MAX: i64 = 1 << 60;
 
 /// How long the ledger waits for recalled collateral before it answers a Lend, in log time.
 pub const RECALL_WAIT_US: u64 = 250_000;
+/// How long a shard's margin call stays open without an answer, in log time.
+pub const MARGIN_CALL_GRACE_US: u64 = 250_000;
 /// How long a grant stays reserved for the order it was made for, in log time.
 pub const EARMARK_US: u64 = 1_000_000;
 /// Lend requests waiting for recalled collateral at once.

@@ -24,14 +24,21 @@ impl Shard {
         grant: &Grant,
         out: &mut Output<'_, S>,
     ) -> Verdict {
-        let sane = Accounts::is_id(grant.account) && (1..=CASH_MAX).contains(&grant.amount);
+        // only the answer to a call may bring nothing
+        let least = Cash::from(grant.call == 0);
+        let sane = Accounts::is_id(grant.account) && (least..=CASH_MAX).contains(&grant.amount);
         require(sane, Reject::Malformed)?;
         self.take(grant.link_seq, out)?;
         let at = self.accounts.open(grant.account);
-        let account = self.accounts.account_mut(at);
-        account.earmark = account.earmarked(frame.now) + grant.amount;
-        account.earmark_until = frame.now + protocol::limits::EARMARK_US;
-        self.move_cash(at, CashReason::GrantApplied, grant.amount, out);
+        if grant.amount > 0 {
+            let account = self.accounts.account_mut(at);
+            account.earmark = account.earmarked(frame.now) + grant.amount;
+            account.earmark_until = frame.now + protocol::limits::EARMARK_US;
+            self.move_cash(at, CashReason::GrantApplied, grant.amount, out);
+        }
+        if grant.call != 0 {
+            self.close_call(at, grant.call);
+        }
         Ok(OrderId::NONE)
     }
 

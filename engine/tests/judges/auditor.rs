@@ -221,7 +221,8 @@ impl Auditor {
             | Event::LinkApplied(_)
             | Event::LinkAcked(_)
             | Event::ReturnIssued(_)
-            | Event::HeldIssued(_) => {}
+            | Event::HeldIssued(_)
+            | Event::MarginCallIssued(_) => {}
             Event::LendSettled(_)
             | Event::GrantIssued(_)
             | Event::RecallIssued(_)

@@ -21,6 +21,8 @@ struct Waiting {
     extreme: Option<i64>,
     /// Its position has gone since.
     gone: bool,
+    /// It has waited for a margin call.
+    called: bool,
 }
 
 #[derive(Default)]
@@ -38,6 +40,8 @@ pub struct AlgoBooks {
     /// Trailing stops among them, and those that were activated.
     pub trailed: usize,
     pub activated: usize,
+    /// How many waited for margin calls.
+    pub called: usize,
 }
 
 impl AlgoBooks {
@@ -82,8 +86,8 @@ impl AlgoBooks {
                 && (known.terms.side, known.terms.algo_type) == (terms.side, terms.algo_type)
         };
         assert!(!terms.close_position || !self.waiting.values().any(twin), "{terms:?}");
-        let (terms, held, met, gone) = (*terms, false, false, false);
-        self.waiting.insert(algo, Waiting { terms, held, met, extreme, gone });
+        let (terms, held, met, gone, called) = (*terms, false, false, false, false);
+        self.waiting.insert(algo, Waiting { terms, held, met, extreme, gone, called });
     }
 
     pub fn order_accepted(&mut self, symbol: u16, order: u64) {
@@ -110,7 +114,13 @@ impl AlgoBooks {
                 assert_eq!(waiting.extreme.replace(price), None, "activated once: {change:?}");
                 return;
             }
-            AlgoStatus::Triggering => panic!("{change:?}"),
+            AlgoStatus::Triggering => {
+                let waiting = self.waiting.get_mut(&algo).unwrap();
+                assert!(waiting.held && !waiting.called, "waits for margin once: {change:?}");
+                waiting.called = true;
+                self.called += 1;
+                return;
+            }
             AlgoStatus::Triggered
             | AlgoStatus::Canceled
             | AlgoStatus::Rejected

@@ -57,6 +57,8 @@ pub struct Bench {
     /// Accounts in hedge mode, and those that are held.
     pub hedged: BTreeSet<u32>,
     pub held: BTreeSet<u32>,
+    /// Margin calls of a shard, by number.
+    pub calls: Vec<(AccountId, u64)>,
     /// Changes of position modes that a ledger has not settled, oldest first.
     pub changes: Vec<u64>,
 }
@@ -90,6 +92,7 @@ impl Bench {
             work_per_turn,
             hedged: BTreeSet::new(),
             held: BTreeSet::new(),
+            calls: Vec::new(),
             changes: Vec::new(),
         };
         bench.raw(&Command::Genesis(Genesis {
@@ -177,7 +180,7 @@ impl Bench {
     pub fn grant(&mut self, account: u32, amount: i64) -> Vec<Event> {
         self.links[0] += 1;
         let (link_seq, account) = (self.links[0], AccountId(account));
-        self.raw(&Command::Grant(Grant { link_seq, account, _pad: 0, amount }))
+        self.raw(&Command::Grant(Grant { link_seq, account, _pad: 0, amount, call: 0 }))
     }
 
     /// When the engine has work to do, other than the fundings that come by the hour.
@@ -256,6 +259,9 @@ impl Bench {
                 }
                 Event::PositionModeSettled(done) => self.changes.retain(|at| *at != done.change),
                 _ => {}
+            }
+            if let Event::MarginCallIssued(call) = event {
+                self.calls.push((call.account, call.link_seq));
             }
             if let Event::AlgoAccepted(algo) = event {
                 self.algo_owners[usize::from(algo.terms.symbol.0 - 1)].push(algo.terms.account);

@@ -8,8 +8,8 @@ use protocol::{
     AccountId, AlgoId, ClientId, Command, Envelope, Name, OrderId, SessionId, ShardId, SymbolId,
     command::{
         Amend, Cancel, CancelAlgo, CancelAll, Countdown, Deposit, Grant, Held, Hold, Lend, LinkAck,
-        MoveMargin, Place, PlaceAlgo, Recall, Release, Return, SetFees, SetLeverage, SetMarginMode,
-        SetPositionMode, SetSymbolState, Tick,
+        MarginCall, MoveMargin, Place, PlaceAlgo, Recall, Release, Return, SetFees, SetLeverage,
+        SetMarginMode, SetPositionMode, SetSymbolState, Tick,
     },
     order::{
         AlgoType, HoldState, MarginMode, ModeChange, OrderType, PositionMode, PositionSide,
@@ -252,6 +252,10 @@ pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
             let lend = bench.seq.saturating_sub(draw.below(12).into());
             let (from, amount) = (shard, amount.max(-1));
             let _pad = [0; 3];
+            if choice > 74 {
+                let call = MarginCall { link_seq, account, from, _pad, amount };
+                return cluster(Command::MarginCall(call));
+            }
             return cluster(Command::Return(Return {
                 link_seq,
                 account,
@@ -461,6 +465,12 @@ fn link_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act {
         let link_seq = next_of(&mut bench.links[0], draw);
         return cluster(Command::Hold(Hold { link_seq, change: 55, account, _pad: 0 }));
     }
+    if let (0 | 1, Some((account, call))) = (choice, bench.calls.last().copied()) {
+        let call = if draw.below(8) == 0 { call - 1 } else { call };
+        let amount = if choice == 0 { 0 } else { amount.max(1) };
+        let link_seq = next_of(&mut bench.links[0], draw);
+        return cluster(Command::Grant(Grant { link_seq, account, _pad: 0, amount, call }));
+    }
     if choice == 5 {
         let link_seq = u64::from(draw.below(8));
         return cluster(Command::LinkAck(LinkAck { peer: ShardId(0), _pad: [0; 7], link_seq }));
@@ -471,7 +481,7 @@ fn link_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act {
     }
     let link_seq = next_of(&mut bench.links[0], draw);
     cluster(match grants {
-        true => Command::Grant(Grant { link_seq, account, _pad: 0, amount }),
+        true => Command::Grant(Grant { link_seq, account, _pad: 0, amount, call: 0 }),
         false => Command::Recall(Recall { link_seq, account, _pad: 0, amount, lend: 77 }),
     })
 }

@@ -101,6 +101,11 @@ fn what_a_stop_becomes_is_cut_too() {
     bench.ok(&Command::Place(limit(WINNER, Side::Buy, 99, 1)));
     bench.ok(&Command::Place(limit(WINNER, Side::Buy, 94, 10)));
     bench.ok(&Command::Place(limit(3, Side::Sell, 99, 1)));
+    let waits = tick(&mut bench);
+    assert_eq!(changes(&waits)[0].1, protocol::order::AlgoStatus::Triggering);
+    // the ledger has nothing for it
+    bench.ts += protocol::limits::MARGIN_CALL_GRACE_US;
+    tick(&mut bench);
     let events = tick(&mut bench);
     assert_eq!(changes(&events)[0].1, protocol::order::AlgoStatus::Triggered);
     assert_eq!(trades(&events), [], "it rests at 95");

@@ -104,6 +104,7 @@ fn flows_trade() {
     assert!(held >= 2 && trades > 100, "{held} positions after {trades} trades");
     let algos = &auditor.algos;
     let (fired, trailed, activated) = (algos.fired, algos.trailed, algos.activated);
+    assert!(algos.called > 3, "{} waited for margin calls", algos.called);
     let some = fired > 20 && trailed > 3 && activated > 3;
     assert!(auditor.positions.keys().any(|(_, _, leg)| *leg != 0), "some hedge");
     let [added, removed] = auditor.modes.moved;

@@ -8,13 +8,14 @@ use protocol::{
     command::{Deposit, Lend, LinkAck, Tick},
     event::LendSettled,
     limits::{EARMARK_US, RECALL_WAIT_US},
-    order::Side,
+    order::{AlgoStatus, Side},
 };
 
 use crate::{
     bench::{Bench, brackets, index, outcome, spec},
     differential::cases,
     trading::limit,
+    triggers::{changes, stop},
 };
 
 pub fn deposit(account: u32, transfer: u64, amount: i64) -> Command {
@@ -200,6 +201,54 @@ fn a_lend_is_answered_in_bounded_time() {
     assert_eq!(cluster.nodes[0].engine.wake_at(), None);
 }
 
+/// Whose stop on shard 1 fires while his money is elsewhere.
+fn fired_on_shard_1(elsewhere: Option<u8>) -> Cluster {
+    let mut cluster = Cluster::new();
+    for account in 1..=3 {
+        cluster.send(0, &deposit(account, 1, 400_000));
+    }
+    for account in 2..=3 {
+        cluster.send(0, &lend(account, 1, 400_000));
+    }
+    if let Some(shard) = elsewhere {
+        cluster.send(0, &lend(1, shard, 400_000));
+    }
+    cluster.drain();
+    for node in &mut cluster.nodes {
+        node.ts += EARMARK_US;
+    }
+    cluster.send(1, &Command::PlaceAlgo(stop(1, Side::Buy, 103, 5)));
+    cluster.send(1, &Command::Place(limit(2, Side::Sell, 103, 6)));
+    cluster.send(1, &Command::Place(limit(3, Side::Buy, 103, 1)));
+    let events = cluster.send(1, &Command::Tick(Tick { _reserved: 0 }));
+    assert_eq!(changes(&events), [(1, AlgoStatus::Triggering)]);
+    cluster
+}
+
+#[test]
+fn a_fired_stop_gets_what_is_free_or_lies_elsewhere() {
+    for elsewhere in [None, Some(2)] {
+        let mut cluster = fired_on_shard_1(elsewhere);
+        cluster.drain();
+        let events = cluster.send(1, &Command::Tick(Tick { _reserved: 0 }));
+        let fates = [(1, AlgoStatus::Triggered), (1, AlgoStatus::Finished)];
+        assert_eq!(changes(&events), fates, "money on {elsewhere:?}");
+        assert_eq!(cluster.booked(), cluster.deposited);
+        assert!(cluster.nodes[1].wake_at().is_none(), "the call is closed");
+    }
+}
+
+#[test]
+fn a_call_in_vain_is_answered_too() {
+    let mut cluster = fired_on_shard_1(Some(2));
+    // his money is at work there
+    cluster.send(2, &Command::Place(limit(1, Side::Buy, 100, 78)));
+    cluster.drain();
+    let events = cluster.send(1, &Command::Tick(Tick { _reserved: 0 }));
+    assert_eq!(changes(&events), [(1, AlgoStatus::Rejected)]);
+    assert!(cluster.nodes[1].wake_at().is_none());
+}
+
 proptest! {
     #![proptest_config(cases(200, 20_000))]
 
@@ -207,7 +256,7 @@ proptest! {
     /// once nothing is in flight it is what was deposited.
     #[test]
     fn money_is_conserved_over_the_links(
-        steps in prop::collection::vec((0u8..10, 0u8..3, 1u32..4, 1i64..40), 1..120),
+        steps in prop::collection::vec((0u8..11, 0u8..3, 1u32..4, 1i64..40), 1..120),
     ) {
         let mut cluster = Cluster::new();
         let mut transfer = 0;
@@ -224,6 +273,10 @@ proptest! {
                 4 => {
                     let side = if size % 2 == 0 { Side::Buy } else { Side::Sell };
                     cluster.send(shard, &Command::Place(limit(account, side, 80 + size, 1)));
+                }
+                10 => {
+                    let algo = stop(account, Side::Buy, 80 + size, 2);
+                    cluster.send(shard, &Command::PlaceAlgo(algo));
                 }
                 5 => {
                     cluster.nodes[0].ts += RECALL_WAIT_US / 2;

@@ -2,8 +2,8 @@
 
 use protocol::{
     AccountId, AlgoId, Command, Event, Name, Reject, SymbolId,
-    command::{CancelAlgo, CancelAll, Countdown, PlaceAlgo, SetSymbolState, Tick},
-    limits::ALGOS_MAX,
+    command::{CancelAlgo, CancelAll, Countdown, Grant, PlaceAlgo, SetSymbolState, Tick},
+    limits::{ALGOS_MAX, MARGIN_CALL_GRACE_US},
     order::{
         AlgoStatus, AlgoType, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
         SymbolState, TimeInForce, WorkingType,
@@ -203,17 +203,73 @@ fn with_nothing_to_close_it_expires() {
 }
 
 #[test]
-fn without_margin_it_is_rejected() {
+fn short_of_margin_it_waits_for_the_ledger() {
+    // 20 lots at 103 are worth 2,060,000: a twentieth, the loss against the mark and the fee
+    let lacking = 103_000 + 60_000 + 1_030 - 1_000;
+    let fired = || {
+        let mut bench = traded();
+        bench.grant(4, 1_000);
+        bench.ok(&Command::PlaceAlgo(stop(4, Side::Buy, 103, 20)));
+        trade(&mut bench, 103);
+        bench.ok(&Command::Place(limit(2, Side::Sell, 103, 20)));
+        let (account, call) = *bench.calls.last().unwrap();
+        assert_eq!(account, AccountId(4));
+        (bench, call)
+    };
+    let answer = |bench: &mut Bench, call, amount| {
+        bench.links[0] += 1;
+        let (link_seq, account) = (bench.links[0], AccountId(4));
+        bench.raw(&Command::Grant(Grant { link_seq, account, _pad: 0, amount, call }));
+        tick(bench)
+    };
+    let (mut bench, call) = fired();
+    let events = answer(&mut bench, call, lacking);
+    assert_eq!(changes(&events), [(1, AlgoStatus::Triggered), (1, AlgoStatus::Finished)]);
+    // the ledger has less, or nothing
+    for amount in [lacking - 1, 0] {
+        let (mut bench, call) = fired();
+        let events = answer(&mut bench, call, amount);
+        assert_eq!(rejected(&events), Some(Reject::InsufficientMargin));
+        assert!(bench.wake_at().is_none());
+    }
+    // an answer to another call does not count, nor does anything else that comes
+    let (mut bench, call) = fired();
+    assert_eq!(changes(&answer(&mut bench, call - 1, lacking / 2)), []);
+    let (mut bench, _) = fired();
+    bench.grant(4, lacking);
+    assert_eq!(changes(&tick(&mut bench)), []);
+}
+
+#[test]
+fn a_margin_call_has_its_grace() {
     let mut bench = traded();
-    bench.grant(4, 1_000);
-    bench.ok(&Command::PlaceAlgo(stop(4, Side::Buy, 103, 20)));
+    for trigger in [103, 103] {
+        bench.ok(&Command::PlaceAlgo(stop(4, Side::Buy, trigger, 20)));
+    }
     trade(&mut bench, 103);
     let events = tick(&mut bench);
-    let told = events.iter().find_map(|event| match event {
-        Event::AlgoChanged(change) => Some((change.status, change.reject)),
+    let waits = AlgoStatus::Triggering;
+    assert_eq!(changes(&events), [(1, waits), (2, waits)], "one call for both");
+    assert_eq!(bench.calls.len(), 1);
+    let end = bench.ts + MARGIN_CALL_GRACE_US;
+    assert_eq!(bench.wake_at(), Some(end));
+    // what waits can be cancelled
+    let (account, symbol, _pad, _pad2) = (AccountId(4), SymbolId(1), [0; 2], [0; 4]);
+    let (algo, client_id) = (AlgoId::new(symbol, 2), Name::EMPTY);
+    bench.ok(&Command::CancelAlgo(CancelAlgo { account, symbol, _pad, algo, client_id, _pad2 }));
+    bench.ts = end - 2;
+    assert_eq!(changes(&tick(&mut bench)), []);
+    tick(&mut bench);
+    let events = tick(&mut bench);
+    assert_eq!(changes(&events), [(1, AlgoStatus::Rejected)]);
+    assert!(bench.wake_at().is_none());
+}
+
+fn rejected(events: &[Event]) -> Option<Reject> {
+    events.iter().find_map(|event| match event {
+        Event::AlgoChanged(change) if change.status == AlgoStatus::Rejected => Some(change.reject),
         _ => None,
-    });
-    assert_eq!(told, Some((AlgoStatus::Rejected, Reject::InsufficientMargin)));
+    })
 }
 
 #[test]

@@ -234,6 +234,7 @@ impl Conductor {
             | Event::Funding(_)
             | Event::FundingPaid(_)
             | Event::FundingEnded(_)
+            | Event::MarginCallIssued(_)
             | Event::SymbolListed(_)
             | Event::BracketsSet(_)
             | Event::SymbolStateChanged(_)

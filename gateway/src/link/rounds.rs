@@ -51,7 +51,8 @@ impl Lane {
             | Command::SetPositionMode(_)
             | Command::Hold(_)
             | Command::Release(_)
-            | Command::Held(_) => return None,
+            | Command::Held(_)
+            | Command::MarginCall(_) => return None,
         };
         Some(Self { shard, account, symbol })
     }

@@ -141,6 +141,7 @@ impl Instruments {
             | Event::Funding(_)
             | Event::FundingPaid(_)
             | Event::FundingEnded(_)
+            | Event::MarginCallIssued(_)
             | Event::Mark(_)
             | Event::CashChanged(_)
             | Event::LendSettled(_)

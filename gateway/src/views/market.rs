@@ -179,6 +179,7 @@ impl Market {
             | Event::HeldIssued(_)
             | Event::FundingPaid(_)
             | Event::FundingEnded(_)
+            | Event::MarginCallIssued(_)
             | Event::CashChanged(_)
             | Event::LendSettled(_)
             | Event::GrantIssued(_)

@@ -165,6 +165,7 @@ fn setup() -> Vec<Command> {
             account: AccountId(link_seq as u32),
             _pad: 0,
             amount: CASH,
+            call: 0,
         })
     });
     let listing = [

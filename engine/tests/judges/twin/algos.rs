@@ -30,6 +30,9 @@ pub struct Algo {
     pub due: bool,
     /// Of a trailing stop that has been activated.
     pub extreme: Option<i64>,
+    /// It waits for its account's margin call, or has: it does so once.
+    pub calls: bool,
+    pub called: bool,
 }
 
 /// What has come due, in the order in which it is done: by symbol, what has lost its position
@@ -132,9 +135,10 @@ impl Shard {
         let id = market.algo_ids;
         let trails = terms.algo_type == AlgoType::TrailingStopMarket && terms.activate_price == 0;
         let extreme = trails.then(|| market.price_of(terms.working_type));
-        market.algos.push(Algo { id, terms: *terms, due: false, extreme });
+        let (terms, due, calls, called) = (*terms, false, false, false);
+        market.algos.push(Algo { id, terms, due, extreme, calls, called });
         let algo = AlgoId(id << 16 | u64::from(terms.symbol.0));
-        self.events.push(Event::AlgoAccepted(AlgoAccepted { algo, terms: *terms }));
+        self.events.push(Event::AlgoAccepted(AlgoAccepted { algo, terms }));
         Ok(algo.0)
     }
 
@@ -368,7 +372,7 @@ impl Shard {
                 return;
             }
             self.ceiling = self.events.len() + UNIT_EVENTS;
-            if self.end_countdown() || self.begin_round() {
+            if self.end_countdown() || self.end_call() || self.begin_round() {
                 continue;
             }
             if self.queue.is_empty() {
@@ -398,7 +402,7 @@ impl Shard {
     fn fire(&mut self, symbol: u16, id: u64) {
         let algos = &self.markets[&symbol].algos;
         let Some(algo) = algos.iter().find(|algo| algo.id == id) else { return };
-        let terms = algo.terms;
+        let Algo { terms, called, .. } = *algo;
         if terms.algo_type == AlgoType::TrailingStopMarket && algo.extreme.is_none() {
             let market = self.markets.get_mut(&symbol).unwrap();
             let price = market.price_of(terms.working_type);
@@ -408,8 +412,13 @@ impl Shard {
             self.tell_changed(true, whose, id, AlgoStatus::New, 0, Reject::None);
             return;
         }
-        self.book_account(terms.account.0);
-        let leg = (terms.account.0, symbol, terms.position_side);
+        let account = terms.account.0;
+        if called {
+            self.accounts.get_mut(&account).unwrap().earmark = 0;
+        }
+        self.book_account(account);
+        let waits = !called && self.may_wait(account);
+        let leg = (account, symbol, terms.position_side);
         let closable = self.closable(leg, terms.side);
         let over = terms.good_till != 0 && terms.good_till <= self.now;
         if over || closable == 0 && reduces(&becomes(&terms, 0)) {
@@ -418,8 +427,20 @@ impl Shard {
         }
         let qty = if terms.close_position { closable.min(1 << 40) as i64 } else { terms.qty };
         let order = Place { client_id: ClientId::EMPTY, ..becomes(&terms, qty) };
-        let checked = self.clone().place_fired(&order, 0, terms.close_position);
+        let checked = self.clone().place_fired(&order, 0, terms.close_position, !waits);
         let order_id = match checked {
+            Err((Reject::NeedMargin, amount)) => {
+                let algos = &mut self.markets.get_mut(&symbol).unwrap().algos;
+                let algo = algos.iter_mut().find(|algo| algo.id == id).unwrap();
+                (algo.calls, algo.called) = (true, true);
+                let activated = algo.extreme.is_some();
+                let (whose, status) = ((account, symbol, terms.side), AlgoStatus::Triggering);
+                self.tell_changed(activated, whose, id, status, 0, Reject::None);
+                if !self.has_call(account) {
+                    self.call(account, amount);
+                }
+                return;
+            }
             Err((reject, _)) => {
                 self.end_algo(symbol, id, AlgoStatus::Rejected, 0, reject);
                 return;
@@ -434,16 +455,16 @@ impl Shard {
                     && algo.terms.close_position
             });
         }
-        let placed = self.place_fired(&order, id, terms.close_position);
+        let placed = self.place_fired(&order, id, terms.close_position, true);
         assert_eq!(placed, Ok(order_id));
     }
 
-    fn place_fired(&mut self, order: &Place, algo: u64, closes: bool) -> Answer {
+    fn place_fired(&mut self, order: &Place, algo: u64, closes: bool, last_try: bool) -> Answer {
         self.check_open(order.symbol.0, reduces(order))?;
         if !closes {
             let is_market = order.order_type == OrderType::Market;
             self.check_qty(order.symbol.0, order.qty, is_market)?;
         }
-        self.place_sized(order, algo, true)
+        self.place_sized(order, algo, last_try)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     AccountId, Command, Event, Reject, SessionId, ShardId,
-    command::{Deposit, Held, Lend, Return, SetPositionMode},
+    command::{Deposit, Held, Lend, MarginCall, Return, SetPositionMode},
     event::{
         CashChanged, GrantIssued, HoldIssued, LendSettled, LinkAcked, LinkApplied,
         PositionModeChanged, PositionModeSettled, RecallIssued, ReleaseIssued,
@@ -54,6 +54,8 @@ impl Change {
 struct Waiting {
     session: u64,
     number: u64,
+    /// A shard's margin call; 0: a gateway's lend.
+    call: u64,
     account: u32,
     shard: u8,
     amount: i128,
@@ -129,6 +131,7 @@ impl Ledger {
             }
             Command::SetPositionMode(set) => self.set_mode(context, set, events),
             Command::Held(held) => self.held(held, events),
+            Command::MarginCall(call) => self.margin_call(context, call, events),
             _ => no(Reject::WrongShard),
         }
     }
@@ -168,6 +171,7 @@ impl Ledger {
         let mut waiting = Waiting {
             session: context.session,
             number: context.number,
+            call: 0,
             account,
             shard: target,
             amount: lend.amount.into(),
@@ -178,11 +182,56 @@ impl Ledger {
             if self.waiting.len() == PENDING_LENDS_MAX {
                 return no(Reject::LedgerBusy);
             }
-            let elsewhere = wallet.granted.iter().copied().filter(|shard| *shard != target);
-            waiting.from = elsewhere.filter(|shard| has_room(&self.streams[shard])).collect();
+            waiting.from = self.askable(account, target);
         } else if !has_room(&self.streams[&target]) {
             return no(Reject::LedgerBusy);
         }
+        self.ask(context, waiting, events);
+        Ok(0)
+    }
+
+    fn margin_call(
+        &mut self,
+        context: &Context,
+        call: &MarginCall,
+        events: &mut Vec<Event>,
+    ) -> Answer {
+        let (account, shard) = (call.account.0, call.from.0);
+        let is_id = account >= 1 && account as usize <= ACCOUNTS_MAX;
+        let Some(stream) = self.streams.get_mut(&shard).filter(|_| is_id) else {
+            return no(Reject::Malformed);
+        };
+        if call.amount <= 0 || call.amount > CASH_MAX {
+            return no(Reject::Malformed);
+        }
+        stream.take(shard, call.link_seq, events)?;
+        let free = self.wallets.entry(account).or_default().free;
+        let amount = i128::from(call.amount);
+        let waits = free < amount && self.waiting.len() < PENDING_LENDS_MAX;
+        let waiting = Waiting {
+            session: 0,
+            number: 0,
+            call: call.link_seq,
+            account,
+            shard,
+            amount,
+            until: context.now + RECALL_WAIT_US,
+            from: if waits { self.askable(account, shard) } else { Vec::new() },
+        };
+        self.ask(context, waiting, events);
+        Ok(0)
+    }
+
+    /// Shards that may have money of an account and can be asked.
+    fn askable(&self, account: u32, target: u8) -> Vec<u8> {
+        let granted = self.wallets[&account].granted.iter().copied();
+        let elsewhere = granted.filter(|shard| *shard != target);
+        elsewhere.filter(|shard| has_room(&self.streams[shard])).collect()
+    }
+
+    fn ask(&mut self, context: &Context, waiting: Waiting, events: &mut Vec<Event>) {
+        let account = waiting.account;
+        let lacking = waiting.amount - self.wallets[&account].free;
         for shard in &waiting.from {
             let stream = self.streams.get_mut(shard).unwrap();
             stream.sent += 1;
@@ -200,7 +249,6 @@ impl Ledger {
         } else {
             self.waiting.insert(context.seq, waiting);
         }
-        Ok(0)
     }
 
     fn settle(&mut self, lend: u64, waiting: &Waiting, events: &mut Vec<Event>) {
@@ -223,7 +271,23 @@ impl Ledger {
                 to,
                 _pad: [0; 3],
                 amount,
+                call: waiting.call,
             }));
+        }
+        if waiting.call != 0 {
+            let stream = self.streams.get_mut(&waiting.shard).unwrap();
+            if granted == 0 && has_room(stream) {
+                stream.sent += 1;
+                events.push(Event::GrantIssued(GrantIssued {
+                    link_seq: stream.sent,
+                    account,
+                    to: shard,
+                    _pad: [0; 3],
+                    amount: 0,
+                    call: waiting.call,
+                }));
+            }
+            return;
         }
         events.push(Event::LendSettled(LendSettled {
             session: SessionId(waiting.session),

@@ -4,6 +4,7 @@
 //! playing it on a copy of everything. Slow, and plain enough to be read as the rules.
 
 mod algos;
+mod calls;
 mod checks;
 mod funding;
 mod guard;
@@ -99,6 +100,7 @@ impl Twin {
                     | CommandKind::Hold
                     | CommandKind::Release
                     | CommandKind::Held
+                    | CommandKind::MarginCall
                     | CommandKind::LinkAck => self.carry_out(&context, &command, &mut events),
                     _ => {
                         (session, number) = (context.session, context.number);

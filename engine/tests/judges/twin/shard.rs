@@ -13,6 +13,7 @@ use protocol::{
 use super::{
     Answer, Context,
     algos::{Algo, Job},
+    calls::Call,
     funding::{Pricing, Round},
     margin::{Hold, Sums},
     no,
@@ -118,6 +119,8 @@ pub struct Shard {
     pub fresh: Vec<Job>,
     /// When an account's orders on a symbol are cancelled.
     pub countdowns: BTreeMap<(u32, u16), u64>,
+    /// Open margin calls, the oldest first.
+    pub calls: Vec<Call>,
     /// The frame's events may not become more than these.
     pub ceiling: usize,
     /// The second of the last tick.
@@ -140,6 +143,7 @@ impl Shard {
             queue: Vec::new(),
             fresh: Vec::new(),
             countdowns: BTreeMap::new(),
+            calls: Vec::new(),
             ceiling: 0,
             second: 0,
         }
@@ -219,7 +223,8 @@ impl Shard {
             | Command::Lend(_)
             | Command::Return(_)
             | Command::SetPositionMode(_)
-            | Command::Held(_) => return no(Reject::WrongShard),
+            | Command::Held(_)
+            | Command::MarginCall(_) => return no(Reject::WrongShard),
             Command::PlaceAlgo(terms) => (terms.account, terms.symbol),
             Command::CancelAlgo(cancel) => (cancel.account, cancel.symbol),
             Command::CancelAllAlgos(all) => (all.account, all.symbol),
@@ -265,7 +270,10 @@ impl Shard {
 
     fn link(&mut self, context: &Context, command: &Command) -> Answer {
         let (account, amount, link_seq, least) = match command {
-            Command::Grant(grant) => (grant.account, grant.amount, grant.link_seq, 1),
+            Command::Grant(grant) => {
+                let least = i64::from(grant.call == 0);
+                (grant.account, grant.amount, grant.link_seq, least)
+            }
             Command::Recall(recall) => (recall.account, recall.amount, recall.link_seq, 0),
             Command::LinkAck(ack) => {
                 if ack.peer.0 != 0 || ack.link_seq > self.sent {
@@ -293,12 +301,17 @@ impl Shard {
             return Ok(0);
         }
         let known = self.accounts.entry(account.0).or_default();
-        if context.now >= known.earmark_until {
-            known.earmark = 0;
+        if amount > 0 {
+            if context.now >= known.earmark_until {
+                known.earmark = 0;
+            }
+            known.earmark += i128::from(amount);
+            known.earmark_until = context.now + EARMARK_US;
+            self.move_cash(account, CashReason::GrantApplied, amount.into());
         }
-        known.earmark += i128::from(amount);
-        known.earmark_until = context.now + EARMARK_US;
-        self.move_cash(account, CashReason::GrantApplied, amount.into());
+        if let Command::Grant(grant) = command {
+            self.close_call(account.0, grant.call);
+        }
         Ok(0)
     }
 

@@ -73,6 +73,7 @@ impl Step<'_> {
             | Event::HeldIssued(_)
             | Event::Funding(_)
             | Event::FundingEnded(_)
+            | Event::MarginCallIssued(_)
             | Event::SessionOpened(_)
             | Event::Level(_)
             | Event::SymbolListed(_)

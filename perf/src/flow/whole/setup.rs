@@ -53,7 +53,7 @@ pub fn commands(scale: &Scale) -> impl Iterator<Item = Command> {
     let grants = (1..=accounts).map(|account| {
         let amount = if is_tight(account) { CASH_TIGHT } else { CASH };
         let link_seq = account.into();
-        Command::Grant(Grant { link_seq, account: AccountId(account), _pad: 0, amount })
+        Command::Grant(Grant { link_seq, account: AccountId(account), _pad: 0, amount, call: 0 })
     });
     let leverages = (1..=accounts).map(|account| {
         let (account, symbol, leverage) = (AccountId(account), home(account), leverage(account));

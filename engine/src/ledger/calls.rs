@@ -1,0 +1,70 @@
+//! Margin calls: a shard asks for an account whose owner is not there to ask, as a gateway asks
+//! with a Lend. The answer is a grant over the link, of nothing when nothing can be had.
+
+use protocol::{
+    OrderId, Reject, SessionId,
+    command::MarginCall,
+    event::{GrantIssued, LinkApplied},
+    limits::{CASH_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US},
+};
+
+use super::{Ledger, Pending};
+use crate::{
+    accounts::Accounts,
+    engine::Frame,
+    links::Message,
+    output::{Output, Sink},
+    verdict::{Verdict, require},
+};
+
+impl Ledger {
+    pub(super) fn margin_call<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        call: &MarginCall,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        let &MarginCall { link_seq, account, from, amount, .. } = call;
+        let shard = (1..self.shards).contains(&from.0);
+        let sane = shard && Accounts::is_id(account) && (1..=CASH_MAX).contains(&amount);
+        require(sane, Reject::Malformed)?;
+        let link = &mut self.links[usize::from(from.0)];
+        let next = link.check_next(link_seq);
+        if next.is_ok() {
+            link.advance();
+        }
+        out.emit(&LinkApplied { peer: from, _pad: [0; 7], link_seq: link.applied() });
+        next?;
+        let at = self.open(account);
+        let pending = Pending {
+            lend: frame.seq,
+            session: SessionId::NONE,
+            number: 0,
+            call: link_seq,
+            account,
+            shard: from,
+            amount,
+            deadline: frame.now + RECALL_WAIT_US,
+            awaited: 0,
+        };
+        let waits = self.wallets[at].free < amount && self.pending.len() < PENDING_LENDS_MAX;
+        let awaited = if waits { self.recall(at, &pending, out) } else { 0 };
+        if awaited == 0 {
+            self.answer(&pending, out);
+        } else {
+            self.pending.push(Pending { awaited, ..pending });
+        }
+        Ok(OrderId::NONE)
+    }
+
+    /// Tells a shard that its call is in vain, if the link has room: else it ends by its grace.
+    pub(super) fn refuse_call<S: Sink>(&mut self, call: &Pending, out: &mut Output<'_, S>) {
+        let (account, to) = (call.account, call.shard);
+        let link = &mut self.links[usize::from(to.0)];
+        if link.has_room() {
+            let call = call.call;
+            let link_seq = link.send(Message::Grant { call }, account, 0);
+            out.emit(&GrantIssued { link_seq, account, to, _pad: [0; 3], amount: 0, call });
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A shard asks the ledger for what a fired order lacks, as its owner is not there to ask.
+//!
+//! One call is open per account. What has fired meanwhile waits until the call is closed, by its
+//! answer or at the end of its grace, and is then placed with what there is, or refused.
+
+use protocol::{
+    Cash, Micros,
+    event::MarginCallIssued,
+    limits::{CASH_MAX, MARGIN_CALL_GRACE_US},
+};
+
+use super::Shard;
+use crate::{
+    accounts::Accounts,
+    calls::Call,
+    hash::Digest,
+    links::Message,
+    output::{Output, Sink},
+    saved::{LoadError, Saved, sound},
+};
+
+impl Shard {
+    /// Opens a call for so much.
+    pub(super) fn call<S: Sink>(
+        &mut self,
+        now: Micros,
+        account: u32,
+        amount: Cash,
+        out: &mut Output<'_, S>,
+    ) {
+        let known = self.accounts.account_mut(account);
+        let (id, amount) = (known.id, amount.min(CASH_MAX));
+        let number = self.ledger.send(Message::MarginCall, id, amount);
+        known.call = number;
+        self.calls.push(Call { until: now + MARGIN_CALL_GRACE_US, account, number });
+        out.emit(&MarginCallIssued { link_seq: number, account: id, _pad: 0, amount });
+    }
+
+    /// Closes a call if it is the one that is open: what waits for it has its turn.
+    pub(super) fn close_call(&mut self, account: u32, number: u64) {
+        if self.accounts.account(account).call != number {
+            return;
+        }
+        self.accounts.account_mut(account).call = 0;
+        self.calls.remove(number);
+        let mut next = self.accounts.first_holding(account);
+        while let Some(at) = next {
+            let holding = self.accounts.holding(at);
+            let (symbol, _) = self.symbols.split(holding.symbol);
+            if let Some(triggers) = &mut symbol.triggers {
+                triggers.resume(holding.algos.first, symbol.spec.symbol, &mut self.work);
+            }
+            next = self.accounts.next_holding(at);
+        }
+    }
+
+    pub(super) fn digest_calls(&self, into: &mut Digest) {
+        into.add_len(self.calls.iter().count());
+        for Call { until, account, number } in self.calls.iter() {
+            into.add(*until).add(self.accounts.account(*account).id.0).add(*number);
+        }
+    }
+
+    pub(super) fn load_calls(&mut self, saved: &mut Saved<'_>) -> Result<(), LoadError> {
+        let mut last = (0, 0);
+        for _ in 0..saved.len()? {
+            let (until, id, number) = (saved.take()?, saved.take()?, saved.take()?);
+            let id = protocol::AccountId(id);
+            sound(Accounts::is_id(id) && number > last.1 && until >= last.0)?;
+            let account = self.accounts.find(id).ok_or(LoadError::Damaged)?;
+            sound(self.accounts.account(account).call == 0)?;
+            self.accounts.account_mut(account).call = number;
+            self.calls.push(Call { until, account, number });
+            last = (until, number);
+        }
+        Ok(())
+    }
+}

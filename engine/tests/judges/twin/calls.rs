@@ -1,0 +1,67 @@
+//! Margin calls on a trading shard.
+
+use protocol::{
+    AccountId, Event,
+    event::MarginCallIssued,
+    limits::{CASH_MAX, LINK_WINDOW_MAX, MARGIN_CALL_GRACE_US},
+};
+
+use super::{
+    algos::{Job, What},
+    shard::Shard,
+};
+
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub until: u64,
+    pub account: u32,
+    /// Its place in the stream to the ledger.
+    pub number: u64,
+}
+
+impl Shard {
+    pub fn has_call(&self, account: u32) -> bool {
+        self.calls.iter().any(|call| call.account == account)
+    }
+
+    /// One may be opened, or is.
+    pub fn may_wait(&self, account: u32) -> bool {
+        self.has_call(account) || self.sent - self.acked < LINK_WINDOW_MAX as u64
+    }
+
+    pub fn call(&mut self, account: u32, amount: i64) {
+        self.sent += 1;
+        let until = self.now + MARGIN_CALL_GRACE_US;
+        self.calls.push(Call { until, account, number: self.sent });
+        self.events.push(Event::MarginCallIssued(MarginCallIssued {
+            link_seq: self.sent,
+            account: AccountId(account),
+            _pad: 0,
+            amount: amount.min(CASH_MAX),
+        }));
+    }
+
+    /// Closes the open call of this number: what waits for it is due again.
+    pub fn close_call(&mut self, account: u32, number: u64) {
+        let is = |call: &Call| (call.account, call.number) == (account, number);
+        let Some(place) = self.calls.iter().position(is) else { return };
+        self.calls.remove(place);
+        for (symbol, market) in &mut self.markets {
+            for algo in &mut market.algos {
+                if algo.calls && algo.terms.account.0 == account {
+                    algo.calls = false;
+                    self.fresh.push(Job { symbol: *symbol, what: What::Fire(algo.id) });
+                }
+            }
+        }
+    }
+
+    /// Closes the oldest call whose grace is over.
+    pub fn end_call(&mut self) -> bool {
+        let over = self.calls.first().filter(|call| call.until <= self.now).copied();
+        if let Some(call) = over {
+            self.close_call(call.account, call.number);
+        }
+        over.is_some()
+    }
+}
