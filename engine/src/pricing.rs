@@ -82,14 +82,14 @@ impl Symbol {
     }
 
     pub fn tell_state<S: Sink>(&self, out: &mut Output<'_, S>) {
-        let (symbol, state) = (self.spec.symbol, self.state());
-        out.emit(&SymbolStateChanged { symbol, state, _pad: [0; 5] });
+        let (symbol, state) = (self.spec.symbol, self.spec.state);
+        let index_stale = self.pricing.is_stale;
+        out.emit(&SymbolStateChanged { symbol, state, index_stale, _pad: [0; 4] });
     }
 
     fn set_stale<S: Sink>(&mut self, is_stale: bool, out: &mut Output<'_, S>) {
-        let before = self.state();
-        self.pricing.is_stale = is_stale;
-        if self.state() != before {
+        if self.pricing.is_stale != is_stale {
+            self.pricing.is_stale = is_stale;
             self.tell_state(out);
         }
     }

@@ -171,19 +171,15 @@ impl Symbols {
                 let quote = &mut self.quotes[usize::from(at)];
                 quote.fees = fees_of(spec);
                 quote.default_leverage = default_leverage(spec, quote.brackets.as_ref());
-                out.emit(spec);
-                if self.symbol(at).state() != spec.state {
-                    self.symbol(at).tell_state(out);
-                }
             }
             Err(_) => {
                 let taken = self.list.iter().any(|symbol| symbol.spec.name == spec.name);
                 require(!taken, Reject::InvalidInstrument)?;
                 require(self.list.len() < SYMBOLS_MAX, Reject::ShardFull)?;
                 _ = self.add(spec);
-                out.emit(spec);
             }
         }
+        out.emit(spec);
         Ok(())
     }
 

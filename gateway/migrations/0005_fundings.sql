@@ -9,3 +9,6 @@ CREATE TABLE fundings (
 ) WITHOUT ROWID;
 
 CREATE INDEX fundings_by_time ON fundings (ts, symbol);
+
+-- The index has stayed away: while that is so, trading only reduces.
+ALTER TABLE symbols ADD COLUMN index_stale INTEGER NOT NULL DEFAULT 0;

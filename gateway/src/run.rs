@@ -145,6 +145,7 @@ pub async fn gateway(config: Config) -> Result<(), Error> {
 /// Sends index prices until a signal ends it.
 pub async fn feed(config: FeedConfig) -> Result<(), Error> {
     feed::base_prices(&config)?;
+    feed::check_sources(&config)?;
     let transport = AeronTransport::connect(&config.aeron_dir)?;
     let (tell, lost) = oneshot::channel();
     let settings = feed::link_settings(&config);

@@ -328,7 +328,14 @@ layout!(FeesChanged {
     maker: Rate,
     taker: Rate
 });
-layout!(SymbolStateChanged { symbol: SymbolId, state: SymbolState, _pad: [u8; 5] });
+layout!(SymbolStateChanged {
+    symbol: SymbolId,
+    /// What its operator says.
+    state: SymbolState,
+    /// Its index has stayed away: while that is so, trading only reduces.
+    index_stale: bool,
+    _pad: [u8; 4],
+});
 layout!(Mark {
     symbol: SymbolId,
     _pad: [u8; 6],

@@ -31,6 +31,8 @@ pub struct FundingBooks {
     /// When a symbol's index came last.
     index_at: BTreeMap<u16, u64>,
     marked: BTreeSet<u16>,
+    /// Those whose index has stayed away.
+    away: BTreeSet<u16>,
     ticked: u64,
     open: BTreeMap<u16, Open>,
     past: BTreeSet<(u16, u64)>,
@@ -79,6 +81,10 @@ impl FundingBooks {
             Event::SymbolStateChanged(change) => {
                 let spec = self.specs.get_mut(&change.symbol.0).unwrap();
                 spec.state = change.state;
+                match change.index_stale {
+                    true => self.away.insert(change.symbol.0),
+                    false => self.away.remove(&change.symbol.0),
+                };
             }
             Event::Mark(mark) => self.mark(mark),
             Event::Funding(funding) => self.begin(now, funding, positions),
@@ -91,7 +97,7 @@ impl FundingBooks {
             }
             Event::OrderAccepted(order) => {
                 assert!(self.is_clear(order.account.0), "judged after its funding: {order:?}");
-                let state = self.specs[&order.symbol.0].state;
+                let state = self.state(order.symbol.0);
                 let reduces = state == SymbolState::ReduceOnly && order.reduce_only;
                 assert!(state == SymbolState::Trading || reduces, "in {state:?}: {order:?}");
             }
@@ -103,6 +109,13 @@ impl FundingBooks {
             }
             Event::Outcome(outcome) => self.end_frame(now, outcome.command),
             _ => {}
+        }
+    }
+
+    fn state(&self, symbol: u16) -> SymbolState {
+        match self.specs[&symbol].state {
+            SymbolState::Trading if self.away.contains(&symbol) => SymbolState::ReduceOnly,
+            state => state,
         }
     }
 
@@ -149,7 +162,7 @@ impl FundingBooks {
         self.ticked = now / 1_000_000;
         for (symbol, at) in &self.index_at {
             if now - at >= 10_000_000 {
-                let state = self.specs[symbol].state;
+                let state = self.state(*symbol);
                 assert_ne!(state, SymbolState::Trading, "{symbol} without an index");
                 self.stale += 1;
             }

@@ -143,7 +143,7 @@ async fn app(dir: &std::path::Path, world: &World) -> (Arc<App>, Client) {
     spec.shard = ShardId(1);
     (spec.price_decimals, spec.qty_decimals) = (2, 3);
     (spec.tick_e8, spec.lot_e8, spec.mult) = (10_000_000, 100_000, 10_000);
-    views.instruments.restore(Instrument { spec, brackets: None });
+    views.instruments.restore(Instrument { spec, brackets: None, index_stale: false });
     let views = Arc::new(RwLock::new(views));
     let (hub, task) = Hub::new(views.clone());
     tokio::spawn(task.run());

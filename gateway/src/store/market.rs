@@ -33,7 +33,10 @@ use crate::views::{
 #[derive(Clone, Debug)]
 pub enum MarketRow {
     /// As listed, or in a new state.
-    Symbol(Box<SymbolSpec>),
+    Symbol {
+        spec: Box<SymbolSpec>,
+        index_stale: bool,
+    },
     Brackets(Box<Brackets>),
     Trade {
         symbol: SymbolId,
@@ -92,7 +95,9 @@ pub async fn write<'a>(
     let mut states = BTreeMap::new();
     for row in rows {
         match row {
-            MarketRow::Symbol(spec) => write_symbol(connection, spec).await?,
+            MarketRow::Symbol { spec, index_stale } => {
+                write_symbol(connection, spec, *index_stale).await?;
+            }
             MarketRow::Brackets(brackets) => write_brackets(connection, brackets).await?,
             MarketRow::Trade { symbol, trade } => write_trade(connection, *symbol, trade).await?,
             MarketRow::Bar { slot, bar } => write_bar(connection, slot, bar).await?,
@@ -114,14 +119,14 @@ pub async fn restore(
     instruments: &mut Instruments,
     market: &mut Market,
 ) -> Result<(), sqlx::Error> {
-    let symbols = sqlx::query("SELECT symbol, spec, brackets FROM symbols ORDER BY symbol")
-        .fetch_all(&mut *connection)
-        .await?;
+    let symbols =
+        sqlx::query("SELECT * FROM symbols ORDER BY symbol").fetch_all(&mut *connection).await?;
     for row in symbols {
         let spec = layout::<SymbolSpec>(row.try_get("spec")?)?;
         let brackets = row.try_get::<Option<&[u8]>, _>("brackets")?;
         let brackets = brackets.map(layout::<Brackets>).transpose()?;
-        instruments.restore(Instrument { spec, brackets });
+        let index_stale = row.try_get("index_stale")?;
+        instruments.restore(Instrument { spec, brackets, index_stale });
         restore_symbol(connection, spec.symbol, market.restore(spec.symbol)).await?;
     }
     Ok(())
@@ -267,13 +272,15 @@ async fn restore_symbol(
 async fn write_symbol(
     connection: &mut SqliteConnection,
     spec: &SymbolSpec,
+    index_stale: bool,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO symbols (symbol, spec) VALUES (?, ?) \
-         ON CONFLICT (symbol) DO UPDATE SET spec = excluded.spec",
+        "INSERT INTO symbols (symbol, spec, index_stale) VALUES (?, ?, ?) ON CONFLICT (symbol) \
+         DO UPDATE SET spec = excluded.spec, index_stale = excluded.index_stale",
     )
     .bind(number(spec.symbol))
     .bind(spec.as_bytes())
+    .bind(index_stale)
     .execute(connection)
     .await?;
     Ok(())

@@ -417,7 +417,7 @@ pub fn contract(instrument: &Instrument, now_ms: i64) -> String {
         ct: "PERPETUAL",
         dt: crate::rest::public::NEVER_MS,
         ot: millis(instrument.spec.listed_at),
-        cs: crate::rest::public::status(instrument.spec.state),
+        cs: crate::rest::public::status(instrument.state()),
         bks: rows.iter().enumerate().map(row).collect(),
     })
 }

@@ -6,6 +6,7 @@ use protocol::{
     Cash, Event, Lots, ShardId, SymbolId, Ticks,
     event::EventHeader,
     instrument::{Bracket, Brackets, SymbolSpec},
+    order::SymbolState,
 };
 
 use crate::text::Text;
@@ -15,9 +16,19 @@ use crate::text::Text;
 pub struct Instrument {
     pub spec: SymbolSpec,
     pub brackets: Option<Brackets>,
+    /// Its index has stayed away: while that is so, trading only reduces.
+    pub index_stale: bool,
 }
 
 impl Instrument {
+    /// What the symbol accepts now; `spec.state` is what its operator says.
+    pub fn state(&self) -> SymbolState {
+        match self.spec.state {
+            SymbolState::Trading if self.index_stale => SymbolState::ReduceOnly,
+            state => state,
+        }
+    }
+
     pub fn name(&self) -> &str {
         self.spec.name.as_str()
     }
@@ -104,10 +115,11 @@ impl Instruments {
             Event::SymbolListed(spec) => {
                 let known = self.by_id.get(&spec.symbol);
                 let brackets = known.and_then(|known| known.brackets);
+                let index_stale = known.is_some_and(|known| known.index_stale);
                 if let Some(name) = known.map(|known| known.name().to_owned()) {
                     self.by_name.remove(&name);
                 }
-                self.restore(Instrument { spec: *spec, brackets });
+                self.restore(Instrument { spec: *spec, brackets, index_stale });
             }
             Event::BracketsSet(brackets) => {
                 if let Some(known) = self.by_id.get_mut(&brackets.symbol) {
@@ -117,6 +129,7 @@ impl Instruments {
             Event::SymbolStateChanged(change) => {
                 if let Some(known) = self.by_id.get_mut(&change.symbol) {
                     known.spec.state = change.state;
+                    known.index_stale = change.index_stale;
                 }
             }
             Event::Outcome(_)

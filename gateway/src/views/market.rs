@@ -368,7 +368,8 @@ fn candle(trade: &PublicTrade) -> TradeBar {
 
 fn list(symbol: SymbolId, header: &EventHeader, instruments: &Instruments, effects: &mut Effects) {
     if let Some(instrument) = instruments.get(symbol) {
-        effects.rows.push(Row::Market(MarketRow::Symbol(Box::new(instrument.spec))));
+        let (spec, index_stale) = (Box::new(instrument.spec), instrument.index_stale);
+        effects.rows.push(Row::Market(MarketRow::Symbol { spec, index_stale }));
         effects.market.push(MarketNotice { symbol, ts: header.ts, news: News::Listed });
     }
 }

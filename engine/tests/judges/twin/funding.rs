@@ -27,7 +27,7 @@ const BAND: i128 = 5_000_000;
 pub struct Pricing {
     index: i128,
     index_at: u64,
-    stale: bool,
+    pub stale: bool,
     bases: Vec<i128>,
     premiums: Vec<i128>,
     period: u64,
@@ -162,9 +162,8 @@ impl Shard {
 
     fn set_stale(&mut self, symbol: u16, stale: bool) {
         let market = self.markets.get_mut(&symbol).unwrap();
-        let before = market.state();
-        market.pricing.stale = stale;
-        if market.state() != before {
+        if market.pricing.stale != stale {
+            market.pricing.stale = stale;
             self.tell_state(symbol);
         }
     }

@@ -60,11 +60,6 @@ impl Shard {
                 return no(Reject::InvalidInstrument);
             }
             market.spec = *spec;
-            let state = market.state();
-            self.events.push(Event::SymbolListed(*spec));
-            if state != spec.state {
-                self.tell_state(spec.symbol.0);
-            }
         } else {
             if self.markets.values().any(|market| market.spec.name == spec.name) {
                 return no(Reject::InvalidInstrument);
@@ -87,8 +82,8 @@ impl Shard {
                 round: None,
             };
             self.markets.insert(spec.symbol.0, market);
-            self.events.push(Event::SymbolListed(*spec));
         }
+        self.events.push(Event::SymbolListed(*spec));
         Ok(0)
     }
 
@@ -114,8 +109,10 @@ impl Shard {
     }
 
     pub fn tell_state(&mut self, symbol: u16) {
-        let state = self.markets[&symbol].state();
-        let event = SymbolStateChanged { symbol: SymbolId(symbol), state, _pad: [0; 5] };
+        let market = &self.markets[&symbol];
+        let (state, index_stale) = (market.spec.state, market.pricing.stale);
+        let symbol = SymbolId(symbol);
+        let event = SymbolStateChanged { symbol, state, index_stale, _pad: [0; 4] };
         self.events.push(Event::SymbolStateChanged(event));
     }
 }

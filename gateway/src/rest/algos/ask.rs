@@ -213,7 +213,7 @@ mod tests {
 
     /// Ticks of 0.10 and lots of 0.001.
     fn btc() -> Instrument {
-        Instrument { spec: sample::spec(SymbolId(1)), brackets: None }
+        Instrument { spec: sample::spec(SymbolId(1)), brackets: None, index_stale: false }
     }
 
     fn read(text: &str) -> Result<PlaceAlgo, i32> {

@@ -322,7 +322,7 @@ mod tests {
         let mut spec = sample::spec(SymbolId(1));
         (spec.price_decimals, spec.qty_decimals) = (2, 3);
         (spec.tick_e8, spec.lot_e8) = (10_000_000, 100_000);
-        Instrument { spec, brackets: None }
+        Instrument { spec, brackets: None, index_stale: false }
     }
 
     fn read(text: &str) -> Result<Place, i32> {

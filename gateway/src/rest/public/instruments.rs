@@ -120,7 +120,7 @@ fn symbol(instrument: &Instrument) -> Symbol {
         contract_type: "PERPETUAL",
         delivery_date: NEVER_MS,
         onboard_date: crate::views::market::millis(spec.listed_at),
-        status: status(spec.state),
+        status: status(instrument.state()),
         maint_margin_percent: Text::fixed(maintenance * 100, 4),
         required_margin_percent: percent_of_leverage(leverage),
         base_asset: spec.base.as_str().to_owned(),
