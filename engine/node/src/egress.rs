@@ -132,6 +132,5 @@ impl<T: Tap> Agent for Egress<T> {
 
 #[inline]
 fn is_of_a_link(slot: &OutputSlot) -> bool {
-    let kind = slot.header.kind;
-    kind >= EventKind::GrantIssued as u16 && kind <= EventKind::LinkAcked as u16
+    EventKind::from_u16(slot.header.kind).is_some_and(EventKind::is_link)
 }

@@ -141,6 +141,23 @@ events! {
     MarginCallIssued(MarginCallIssued) = 68,
 }
 
+impl EventKind {
+    /// Of the links between ledger and shards: a message to be sent, or word of one.
+    pub const fn is_link(self) -> bool {
+        matches!(
+            self,
+            Self::GrantIssued
+                | Self::RecallIssued
+                | Self::ReturnIssued
+                | Self::HoldIssued
+                | Self::ReleaseIssued
+                | Self::HeldIssued
+                | Self::LinkApplied
+                | Self::LinkAcked
+        )
+    }
+}
+
 /// Splits the first event off `bytes`: header, event, rest.
 pub fn decode_next(bytes: &[u8]) -> Result<(EventHeader, Event, &[u8]), DecodeError> {
     let (header, rest) =

@@ -33,6 +33,17 @@ fn each_command_kind_survives_encoding() {
     }
 }
 
+/// A message that a shard issues is one that its node sends.
+#[test]
+fn whatever_is_issued_is_of_a_link() {
+    let issued = |kind: &EventKind| std::format!("{kind:?}").ends_with("Issued");
+    let links = |kind: &EventKind| kind.is_link();
+    assert_eq!(EventKind::ALL.iter().filter(|kind| issued(kind)).count(), 6);
+    assert!(EventKind::ALL.iter().filter(|kind| issued(kind)).all(links));
+    // to each of them there is the command that it becomes
+    assert_eq!(CommandKind::ALL.iter().filter(|kind| kind.is_link()).count(), 6 + 1);
+}
+
 #[test]
 fn a_submit_carries_its_commands() {
     let mut message = Message::default();
