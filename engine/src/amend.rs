@@ -181,7 +181,7 @@ impl Desk<'_> {
 
     fn drop_lifted(&mut self, slot: Slot) {
         let terms = self.symbol.book.drop_lifted(slot).data;
-        self.unlink(&terms);
+        self.unlink(slot, &terms);
     }
 
     fn tell_amended<S: Sink>(

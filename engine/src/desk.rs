@@ -15,6 +15,7 @@ use crate::{
     book::{Order, Slot},
     client_ids::ClientIds,
     countdowns::Countdowns,
+    dated::{Dated, DatedOrders},
     funding::Pools,
     output::{Output, Sink},
     symbols::{Quote, Symbol, Terms},
@@ -98,6 +99,7 @@ pub(crate) struct Desk<'a> {
     pub algo_clients: &'a mut ClientIds,
     pub work: &'a mut Work,
     pub countdowns: &'a mut Countdowns,
+    pub dated: &'a mut DatedOrders,
     pub changes: &'a mut Changes,
     /// Fees the shard has taken, less rebates.
     pub fees: &'a mut i128,
@@ -200,10 +202,22 @@ impl Desk<'_> {
         let added = &mut self.symbol.book.order_mut(slot).data;
         (added.prev, added.next) = (last, None);
         self.accounts.resting += 1;
+        if terms.good_till != 0 {
+            self.note_date(slot, terms.good_till);
+        }
+    }
+
+    #[cold]
+    fn note_date(&mut self, slot: Slot, at: Micros) {
+        let (symbol, order) = (self.symbol.spec.symbol, self.symbol.book.order(slot).id());
+        self.dated.set(Dated { at, symbol, order, place: self.at, slot });
     }
 
     /// Takes an order that has left the book out of its holding's list and frees its client id.
-    pub fn unlink(&mut self, terms: &Terms) {
+    pub fn unlink(&mut self, slot: Slot, terms: &Terms) {
+        if terms.good_till != 0 {
+            self.dated.clear(Dated::owner_of(self.at, slot));
+        }
         let orders = &mut self.accounts.holding_mut(terms.holding).orders;
         match terms.prev {
             Some(prev) => self.symbol.book.order_mut(prev).data.next = terms.next,
@@ -232,7 +246,7 @@ impl Desk<'_> {
         let lots = order.remaining();
         self.level_changed(order.side(), order.price(), level_qty, -lots);
         self.remaining_changed(&order.data, order.side(), 0, -lots);
-        self.unlink(&order.data);
+        self.unlink(slot, &order.data);
         self.tell_closed(&Ended::of(&order), status, reason, out);
     }
 

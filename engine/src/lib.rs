@@ -24,6 +24,8 @@ mod calls;
 mod checks;
 mod client_ids;
 mod countdowns;
+mod dated;
+mod deadlines;
 mod desk;
 mod engine;
 mod firing;

@@ -94,7 +94,7 @@ impl Desk<'_> {
         self.level_changed(maker.side(), price, level_qty, -lots);
         self.remaining_changed(&maker.data, maker.side(), maker.remaining(), -lots);
         if maker.remaining() == 0 {
-            self.unlink(&maker.data);
+            self.unlink(slot, &maker.data);
         }
         taker.remaining -= lots;
         taker.cum_qty += lots;

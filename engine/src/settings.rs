@@ -12,7 +12,7 @@ use rules::Exposure;
 
 use crate::{
     accounts::{Fees, Holding},
-    countdowns::Deadline,
+    countdowns,
     desk::Desk,
     output::{Output, Sink},
     verdict::{Verdict, require},
@@ -150,14 +150,14 @@ impl Desk<'_> {
         if set.after == 0 {
             if let Some(holding) = self.accounts.find_holding(account, self.at, PositionSide::Both)
             {
-                self.countdowns.clear(holding);
+                self.countdowns.clear(countdowns::Countdown::owner_of(holding));
             }
             self.tell_countdown(account, 0, out);
             return Ok(OrderId::NONE);
         }
         let holding = self.accounts.open_holding(account, self.at, PositionSide::Both);
         let at = self.now.saturating_add(set.after);
-        self.countdowns.set(Deadline { at, account, symbol, holding });
+        self.countdowns.set(countdowns::Countdown { at, account, symbol, holding });
         self.tell_countdown(account, at, out);
         Ok(OrderId::NONE)
     }

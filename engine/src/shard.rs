@@ -12,6 +12,7 @@ use crate::{
     calls::Calls,
     client_ids::ClientIds,
     countdowns::Countdowns,
+    dated::DatedOrders,
     desk::{Changes, Desk},
     engine::{Capacity, Frame},
     foresight::Foresight,
@@ -40,6 +41,7 @@ pub(crate) struct Shard {
     work: Work,
     countdowns: Countdowns,
     calls: Calls,
+    dated: DatedOrders,
     /// Commands and units of pending work that were begun.
     turn: u64,
     ledger: Link,
@@ -62,6 +64,7 @@ impl Shard {
             work: Work::new(),
             countdowns: Countdowns::default(),
             calls: Calls::new(),
+            dated: DatedOrders::default(),
             turn: 0,
             ledger: Link::new(),
             fees: 0,
@@ -233,6 +236,8 @@ impl Shard {
                 symbols.begin_round(at, now, pools, work, out);
             } else if let Some(job) = self.work.next() {
                 self.do_job(now, job, out);
+            } else if let Some(over) = self.dated.take_ended(now) {
+                self.work_desk(now, over.symbol, out).end_dated(over.slot, out);
             } else {
                 return;
             }
@@ -253,8 +258,13 @@ impl Shard {
     /// When something comes due by itself.
     #[inline]
     fn next_at(&self) -> Option<Micros> {
-        let ends = [self.countdowns.next_at(), self.calls.next_at(), self.symbols.next_funding];
-        ends.into_iter().flatten().min()
+        let due = [
+            self.countdowns.next_at(),
+            self.calls.next_at(),
+            self.symbols.next_funding,
+            self.dated.next_at(),
+        ];
+        due.into_iter().flatten().min()
     }
 
     fn do_job<S: Sink>(&mut self, now: Micros, job: Job, out: &mut Output<'_, S>) {
@@ -346,6 +356,7 @@ impl Shard {
             algo_clients: &mut self.algo_clients,
             work: &mut self.work,
             countdowns: &mut self.countdowns,
+            dated: &mut self.dated,
             changes: &mut self.changes,
             fees: &mut self.fees,
             pools: &mut self.pools,

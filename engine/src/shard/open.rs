@@ -17,9 +17,10 @@ use crate::{
     accounts::HoldingAt,
     book::{Order, Resting, Slot},
     client_ids::{ClientKey, Place},
+    dated::Dated,
     hash::Digest,
     saved::{LoadError, Saved, sound},
-    symbols::Terms,
+    symbols::{Symbol, Terms},
     triggers::{Algo, Triggers},
 };
 
@@ -100,14 +101,19 @@ impl Shard {
         let leg = saved.word(PositionSide::from_u8)?;
         let holding = self.accounts.find_holding(account, at, leg).ok_or(LoadError::Damaged)?;
         let order = load_order(id, account, holding, saved)?;
-        let book = &mut self.symbols.split(at).0.book;
+        let Symbol { spec, book, .. } = self.symbols.split(at).0;
+        let symbol = spec.symbol;
         let priced = (0..=PRICE_MAX).contains(&order.price);
         let sized = (1..=QTY_MAX).contains(&order.remaining);
         let fresh = !id.is_none() && id <= book.counters().order && book.find(id).is_none();
         sound(priced && sized && fresh && book.len() < ORDERS_MAX)?;
         let client = order.data.client;
         sound(self.clients.find(client).is_none())?;
+        let good_till = order.data.good_till;
         let slot = book.rest(order).0;
+        if good_till != 0 {
+            self.dated.set(Dated { at: good_till, symbol, order: id, place: at, slot });
+        }
         self.clients.insert(client, Place { symbol: at, order: id });
         Ok((id, slot))
     }

@@ -75,6 +75,13 @@ pub struct Auditor {
     asked: bool,
 }
 
+impl Order {
+    /// It is open, and its date has come.
+    fn is_over(&self, now: u64) -> bool {
+        !self.ended && self.good_till != 0 && self.good_till <= now
+    }
+}
+
 impl Auditor {
     /// Takes a frame's events and holds everything to the invariants.
     pub fn take(&mut self, ts: u64, events: &[Event]) {
@@ -82,7 +89,8 @@ impl Auditor {
         self.accepted = None;
         let works = self.algos.expect_work()
             || self.funding.expect_work(ts)
-            || self.countdowns.values().any(|at| *at <= ts);
+            || self.countdowns.values().any(|at| *at <= ts)
+            || self.orders.values().any(|order| order.is_over(ts));
         let outcomes = events.iter().filter(|event| matches!(event, Event::Outcome(_))).count();
         assert_eq!(outcomes, 1, "one outcome a frame");
         assert!(matches!(events.last(), Some(Event::Outcome(_))), "and it is the last event");
@@ -331,7 +339,7 @@ impl Auditor {
         assert!(closed.cum_qty < closed.qty, "what is filled ended with its trade");
         assert!(order.tif != TimeInForce::Fok, "all or nothing: {closed:?}");
         if closed.reason == CloseReason::GoodTillDate {
-            assert!(order.good_till != 0 && order.good_till <= self.now);
+            assert!(order.good_till != 0 && order.good_till <= self.now, "not yet: {closed:?}");
         }
     }
 

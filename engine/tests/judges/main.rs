@@ -12,6 +12,7 @@ mod auditor_solvency;
 mod bench;
 mod bounds;
 mod builds;
+mod dated;
 mod determinism;
 mod differential;
 mod edges;

@@ -376,6 +376,9 @@ impl Shard {
                 continue;
             }
             if self.queue.is_empty() {
+                if self.end_dated() {
+                    continue;
+                }
                 return;
             }
             let Job { symbol, what } = self.queue.remove(0);

@@ -540,6 +540,20 @@ impl Shard {
         }
     }
 
+    /// Ends the first order whose date has come.
+    pub fn end_dated(&mut self) -> bool {
+        let mut over = Vec::new();
+        for (symbol, market) in &self.markets {
+            let dated = market.orders.iter().filter(|order| order.good_till != 0);
+            over.extend(dated.map(|order| (order.good_till, *symbol, order.id)));
+        }
+        let first = over.into_iter().filter(|(date, ..)| *date <= self.now).min();
+        let Some((_, symbol, id)) = first else { return false };
+        self.close(symbol, id, OrderStatus::Expired, CloseReason::GoodTillDate);
+        self.settle(symbol);
+        true
+    }
+
     fn close(&mut self, symbol: u16, id: u64, status: OrderStatus, reason: CloseReason) {
         let orders = &self.markets[&symbol].orders;
         let place = orders.iter().position(|order| order.id == id).unwrap();
