@@ -4,7 +4,11 @@
 //! a symbol is listed again as it is, an account is found by its name, a deposit carries a
 //! transfer number.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,8 +25,39 @@ pub struct Seed {
     pub sharding: Sharding,
     #[serde(default, rename = "instrument")]
     pub instruments: Vec<Instrument>,
+    #[serde(default)]
+    pub index: Index,
     #[serde(default, rename = "account")]
     pub accounts: Vec<Account>,
+}
+
+/// Where a cluster's own feed takes the prices of symbols that it does not simulate.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// Fresh sources that a price takes at the least.
+    #[serde(default)]
+    pub sources_min: Option<usize>,
+    #[serde(default, rename = "source")]
+    pub sources: Vec<IndexSource>,
+}
+
+/// A ticker in Binance's format. What is not said here the feed decides, which checks it too.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexSource {
+    pub name: String,
+    pub url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_ms: Option<u64>,
+    /// Our name of a symbol to the source's.
+    pub symbols: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -64,7 +99,7 @@ pub struct Instrument {
     pub taker_fee: String,
     pub default_leverage: u8,
     pub funding_interval_hours: u8,
-    /// Where the simulated index starts; a symbol without one waits for a real feed.
+    /// Where the simulated index starts; a symbol without one has index sources, or waits.
     #[serde(default, skip_serializing)]
     pub index_price: Option<String>,
     #[serde(rename = "bracket", skip_serializing)]
@@ -126,6 +161,21 @@ impl Seed {
             }
             if instrument.brackets.is_empty() {
                 return Err(wrong(format!("instrument {} has no bracket", instrument.symbol)));
+            }
+        }
+        let simulated = |symbol: &String| {
+            let of = |instrument: &&Instrument| instrument.symbol == *symbol;
+            seed.instruments.iter().find(of).map(|instrument| instrument.index_price.is_some())
+        };
+        for source in &seed.index.sources {
+            for symbol in source.symbols.keys() {
+                let reason = match simulated(symbol) {
+                    Some(false) => continue,
+                    Some(true) => "is simulated, by its index_price",
+                    None => "is no instrument",
+                };
+                let name = &source.name;
+                return Err(wrong(format!("index source {name}: {symbol} {reason}")));
             }
         }
         let mut names = BTreeSet::new();
@@ -191,6 +241,21 @@ mod tests {
             .map(|i| (i.symbol.as_str(), seed.sharding.shard_of(&i.symbol)))
             .collect();
         assert_eq!(shards, [("BTCUSDT", 1), ("ETHUSDT", 2), ("SOLUSDT", 3), ("XRPUSDT", 3)]);
+    }
+
+    #[test]
+    fn a_symbol_is_simulated_or_has_sources() {
+        let with = |symbol: &str| {
+            let local = include_str!("../seed/local.toml");
+            let local = local.replace("index_price = \"3000\"", "");
+            parse(&format!(
+                "{local}\n[[index.source]]\nname = \"a\"\nurl = \"http://127.0.0.1/\"\n\
+                 symbols = {{ {symbol} = \"X\" }}"
+            ))
+        };
+        assert_eq!(with("ETHUSDT").unwrap().index.sources.len(), 1);
+        assert!(with("BTCUSDT").unwrap_err().to_string().contains("simulated"));
+        assert!(with("NOUSDT").unwrap_err().to_string().contains("no instrument"));
     }
 
     #[test]

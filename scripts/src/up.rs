@@ -35,6 +35,8 @@ use crate::{
 /// How long each part may take until it serves.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
+/// An index price that is younger than this is one of this start.
+const FRESH_MS: i64 = 5_000;
 const POLL: Duration = Duration::from_millis(20);
 /// What the demo account and each bot find in their wallets.
 const DEMO_DEPOSIT: &str = "100000";
@@ -213,8 +215,15 @@ async fn shards_serving(admin: &Admin) -> Option<usize> {
 async fn priced_symbols(rest: &Rest) -> usize {
     let answer = rest.public("/fapi/v1/premiumIndex", "").await;
     let Ok(Ok(rows)) = answer.map(|a| a.done("premiumIndex")) else { return 0 };
+    let now_ms = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64);
+    // an old price is one of an earlier start: with it nothing trades
+    let fresh =
+        |row: &serde_json::Value| row["time"].as_i64().is_some_and(|time| now_ms - time < FRESH_MS);
     let priced = |row: &&serde_json::Value| {
-        row["indexPrice"].as_str().and_then(|p| p.parse::<f64>().ok()).is_some_and(|p| p > 0.0)
+        let price = row["indexPrice"].as_str().and_then(|p| p.parse::<f64>().ok());
+        price.is_some_and(|p| p > 0.0) && fresh(row)
     };
     rows.as_array().map_or(0, |rows| rows.iter().filter(priced).count())
 }
@@ -343,7 +352,7 @@ fn print_welcome(file: &ClusterFile, layout: &Layout) {
     let ClusterFile { base_url, api_key, api_secret, .. } = file;
     println!(
         "
-The exchange serves (the index prices are a simulation).
+The exchange serves (index prices are a simulation but where the seed names sources).
 
   REST, WebSocket  {base_url}
   API key          {api_key}
