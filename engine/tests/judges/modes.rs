@@ -1,15 +1,19 @@
 //! Changing a position mode by example: the ledger asks all shards, and changes it on all or none.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
 use protocol::{
     AccountId, Command, Event, Reject,
-    command::{SetPositionMode, Tick},
-    event::PositionModeSettled,
+    command::{CancelAll, SetPositionMode, Tick},
+    event::{PositionModeChanged, PositionModeSettled},
     limits::MODE_WAIT_US,
     order::{PositionMode, PositionSide, Side},
 };
 
 use crate::{
     bench::outcome,
+    differential::cases,
     lending::{Cluster, deposit, lend},
     trading::limit,
 };
@@ -104,11 +108,7 @@ fn an_open_order_or_a_position_anywhere_keeps_the_mode() {
     let done = settled(&round(&mut cluster, 1)).expect("all have answered");
     assert_eq!(done.reject, Reject::PositionModeOrders, "orders are said first");
     cluster.drain();
-    let all = protocol::command::CancelAll {
-        account: AccountId(ALICE),
-        symbol: protocol::SymbolId(1),
-        _pad: [0; 2],
-    };
+    let all = CancelAll { account: AccountId(ALICE), symbol: protocol::SymbolId(1), _pad: [0; 2] };
     cluster.nodes[1].ok(&Command::CancelAll(all));
     cluster.send(LEDGER, &set(PositionMode::Hedge));
     round(&mut cluster, 1);
@@ -132,5 +132,93 @@ fn a_silent_shard_keeps_the_mode() {
     cluster.drain();
     for shard in [1, 2] {
         cluster.nodes[shard].ok(&order(PositionSide::Both));
+    }
+}
+
+/// What nodes have said of alice's mode and of her open orders.
+#[derive(Default)]
+struct Heard {
+    modes: BTreeMap<usize, PositionModeChanged>,
+    /// By shard and order: whether it is of a leg.
+    open: BTreeMap<(usize, u64), bool>,
+}
+
+impl Heard {
+    fn take(&mut self, node: usize, events: &[Event]) -> Result<(), TestCaseError> {
+        for event in events {
+            match event {
+                Event::PositionModeChanged(change) => _ = self.modes.insert(node, *change),
+                Event::OrderAccepted(order) => {
+                    let leg = order.position_side != PositionSide::Both;
+                    self.open.insert((node, order.order.0), leg);
+                    let alike = self.open.values().all(|of_leg| *of_leg == leg);
+                    prop_assert!(alike, "orders of both modes are open: {:?}", self.open);
+                }
+                Event::OrderClosed(order) => _ = self.open.remove(&(node, order.order.0)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300, 30_000))]
+
+    /// Whatever is lost, doubled, late or out of turn: no two shards ever take orders of different
+    /// modes, and when all is said each of them has the ledger's.
+    #[test]
+    fn a_mode_is_one_of_the_account(
+        steps in prop::collection::vec((0u8..12, 1usize..4, 0usize..4), 1..150),
+    ) {
+        let mut cluster = funded();
+        cluster.send(LEDGER, &lend(ALICE, 3, 20_000));
+        cluster.drain();
+        let mut heard = Heard::default();
+        for (choice, shard, nth) in steps {
+            let (node, events) = match choice {
+                0 | 1 => {
+                    let mode = PositionMode::ALL[nth % 2];
+                    (LEDGER, cluster.send(LEDGER, &set(mode)))
+                }
+                2..=4 => {
+                    let leg = [PositionSide::Both, PositionSide::Long][nth % 2];
+                    (shard, cluster.send(shard, &order(leg)))
+                }
+                5 => (shard, cluster.send(shard, &Command::CancelAll(CancelAll {
+                    account: AccountId(ALICE),
+                    symbol: protocol::SymbolId(1),
+                    _pad: [0; 2],
+                }))),
+                6 => {
+                    cluster.nodes[LEDGER].ts += MODE_WAIT_US / 2;
+                    (LEDGER, cluster.send(LEDGER, &Command::Tick(Tick { _reserved: 0 })))
+                }
+                _ => {
+                    let from = if choice % 2 == 0 { LEDGER } else { shard };
+                    let to = cluster.nodes[from].engine.outbox().nth(nth).map(|(to, _, _)| to);
+                    let events = cluster.deliver(from, nth, choice > 8);
+                    (to.map_or(LEDGER, |to| to.0.into()), events)
+                }
+            };
+            heard.take(node, &events)?;
+        }
+        cluster.nodes[LEDGER].ts += MODE_WAIT_US;
+        let events = cluster.send(LEDGER, &Command::Tick(Tick { _reserved: 0 }));
+        heard.take(LEDGER, &events)?;
+        while let Some(from) =
+            (0..cluster.nodes.len()).find(|at| cluster.nodes[*at].engine.outbox().next().is_some())
+        {
+            let to = cluster.nodes[from].engine.outbox().next().map(|(to, _, _)| to.0.into());
+            let events = cluster.deliver(from, 0, true);
+            heard.take(to.unwrap(), &events)?;
+        }
+        prop_assert_eq!(cluster.nodes[LEDGER].engine.wake_at(), None);
+        let of = |node| heard.modes.get(&node).map_or((PositionMode::OneWay, false), |change| {
+            (change.mode, change.held)
+        });
+        for shard in 1..4 {
+            prop_assert_eq!(of(shard), (of(LEDGER).0, false), "shard {}", shard);
+        }
     }
 }
