@@ -314,6 +314,27 @@ async fn fills_are_told_as_order_account_and_lite_events() {
     assert_eq!(heard["ORDER_TRADE_UPDATE"]["o"]["x"], "TRADE");
 }
 
+/// A cross position pays out of the wallet, so its funding tells the balance alone.
+#[tokio::test]
+async fn funding_is_told_with_its_reason() {
+    let mut stage = Stage::open().await;
+    let http = reqwest::Client::new();
+    let post = http.post(stage.url("/fapi/v1/listenKey")).header("X-MBX-APIKEY", KEY);
+    let (_, made) = stage.send(post).await;
+    let key = made["listenKey"].as_str().unwrap().to_owned();
+    for step in 0..40 {
+        stage.play(&round(step));
+    }
+    let mut client = Client::open(&stage, "/ws").await;
+    client.subscribe(&[&key]).await;
+    // 0.0001 of whatever is held of each symbol
+    stage.play(&[(19, 0, 0, 30_000, 0), (19, 0, 1, 30_000, 0)]);
+    let told = client.hear().await;
+    assert_eq!((&told["e"], &told["a"]["m"]), (&json!("ACCOUNT_UPDATE"), &json!("FUNDING_FEE")));
+    assert_eq!(told["a"]["P"], json!([]));
+    assert_ne!(told["a"]["B"][0]["bc"], "0.00000000");
+}
+
 #[tokio::test]
 async fn bad_requests_are_refused_and_the_socket_lives() {
     let stage = Stage::open().await;

@@ -1,10 +1,11 @@
 //! Every public endpoint over real HTTP: the shapes clients read, the errors, the figures.
 
+use protocol::Event;
 use serde_json::{Value, json};
 
 use crate::{
     stage::{KEY, Stage, check_shape},
-    views::accounts::sample::Ask,
+    views::{Effects, Views, accounts::sample::Ask},
 };
 
 /// Orders on both sides of both books, and trades between them.
@@ -141,6 +142,55 @@ async fn answers_have_the_shapes_that_clients_read() {
     ] {
         assert_eq!(stage.get(path).await, (200, json!([])), "{path}");
     }
+}
+
+/// Five fundings, of two symbols in turns: memory and store give them once, in their order.
+#[tokio::test]
+async fn fundings_are_listed_wherever_they_are() {
+    let mut stage = Stage::open().await;
+    stage.play(&some_trading());
+    let fundings = [(0, 30_000), (1, 20_001), (0, 0), (1, 65_000), (0, 20_000)];
+    stage.play(&fundings.map(|(which, a)| (19, 0, which, a, 0)));
+    let writer = stage.app.store.start_writer(&[]);
+    for stored in [0, 3, 5] {
+        // those up to here are in the store as well
+        let mut effects = Effects::default();
+        let mut views = Views::default();
+        let all = stage.events();
+        let ends = all.iter().zip(1..).filter(|(said, _)| matches!(said.2, Event::FundingEnded(_)));
+        let upto = ends.map(|(_, end)| end + 1).nth(stored).unwrap_or(all.len());
+        all[..upto].iter().for_each(|(shard, header, event)| {
+            views.apply(*shard, header, event, &mut effects);
+        });
+        stage.app.store.push(effects.rows);
+        while stage.app.store.status().queued_rows > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        let (_, all) = stage.get("/fapi/v1/fundingRate").await;
+        let all = all.as_array().unwrap();
+        let rates: Vec<_> = all.iter().map(|row| row["fundingRate"].as_str().unwrap()).collect();
+        assert_eq!(rates, ["0.00010000", "0.00000001", "-0.00020000", "0.00045000", "0.00000000"]);
+        assert_eq!(
+            (&all[1]["symbol"], &all[1]["markPrice"]),
+            (&json!("ETHUSDT"), &json!("60000.00000000"))
+        );
+        let time = |row: usize| all[row]["fundingTime"].as_i64().unwrap();
+        assert!((1..5).all(|row| time(row) - time(row - 1) == 3_600_000));
+        for (query, expected) in [
+            ("symbol=ETHUSDT".to_owned(), vec![1, 3]),
+            ("symbol=BTCUSDT&limit=2".to_owned(), vec![2, 4]),
+            (format!("symbol=BTCUSDT&limit=2&startTime={}", time(0)), vec![0, 2]),
+            (format!("startTime={}&endTime={}", time(1), time(3)), vec![1, 2, 3]),
+            (format!("endTime={}&limit=1", time(3)), vec![3]),
+        ] {
+            let (_, some) = stage.get(&format!("/fapi/v1/fundingRate?{query}")).await;
+            let expected: Vec<_> = expected.into_iter().map(|row| all[row].clone()).collect();
+            assert_eq!(some, json!(expected), "{query}");
+        }
+    }
+    drop(writer);
+    let (_, premium) = stage.get("/fapi/v1/premiumIndex?symbol=BTCUSDT").await;
+    assert_eq!(premium["interestRate"], "0.00010000");
 }
 
 #[tokio::test]

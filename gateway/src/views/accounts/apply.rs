@@ -357,7 +357,7 @@ impl Step<'_> {
             amount: paid.amount,
             trade: protocol::TradeId::NONE,
         });
-        let isolated = self.slot(id, symbol, PositionSide::Both).isolated;
+        let isolated = self.account(id).slot(symbol).isolated;
         let told = self.position_notice(id, symbol, leg, Cause::Cash(CashReason::Funding));
         self.tell(
             id,

@@ -34,7 +34,7 @@ fn interleave(said: &[Said], picks: &[u8]) -> Vec<Said> {
     mixed
 }
 
-/// Deposits, profits and fees of an account, added up.
+/// Deposits, profits, fees and fundings of an account, added up.
 fn wallet(said: &[Said], account: AccountId) -> i128 {
     let of = |(_, _, event): &Said| match event {
         Event::CashChanged(change)
@@ -47,6 +47,7 @@ fn wallet(said: &[Said], account: AccountId) -> i128 {
             .filter(|fill| fill.account == account)
             .map(|fill| i128::from(fill.pnl - fill.fee))
             .sum(),
+        Event::FundingPaid(paid) if paid.account == account => i128::from(paid.amount),
         _ => 0,
     };
     said.iter().map(of).sum()
@@ -155,6 +156,9 @@ fn isolated(said: &[Said], account: AccountId, symbol: SymbolId) -> BTreeMap<Pos
             }
             Event::MarginMoved(moved) if (moved.account, moved.symbol) == (account, symbol) => {
                 *wallets.get_mut(&moved.position_side).unwrap() += moved.delta;
+            }
+            Event::FundingPaid(paid) if (paid.account, paid.symbol) == (account, symbol) => {
+                wallets.insert(paid.position_side, paid.isolated_wallet);
             }
             _ => {}
         }

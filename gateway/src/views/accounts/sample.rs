@@ -1,6 +1,7 @@
 //! A toy exchange for tests: whatever is asked of it, the events it says are consistent.
 
 mod algos;
+mod funding;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -36,7 +37,7 @@ pub type Said = (ShardId, EventHeader, Event);
 pub type Ask = (u8, u8, u8, u16, u16);
 
 pub fn asks(count: usize) -> impl Strategy<Value = Vec<Ask>> {
-    prop::collection::vec((0u8..19, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
+    prop::collection::vec((0u8..20, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
 }
 
 struct Open {
@@ -72,6 +73,7 @@ pub struct Toy {
     lent: BTreeMap<(ShardId, AccountId), Cash>,
     travelling: VecDeque<Travelling>,
     updates: BTreeMap<SymbolId, u64>,
+    fundings: u64,
 }
 
 /// The leverage that wallets are filled with.
@@ -190,7 +192,8 @@ impl Toy {
             14 => self.place_algo(account, symbol, side, price, qty, which & 4 == 0),
             15 | 16 => self.fire(usize::from(a), b),
             17 => self.end_algo(usize::from(a), b),
-            _ => self.move_margin(i64::from(a) - 20_000),
+            18 => self.move_margin(i64::from(a) - 20_000),
+            _ => self.fund(symbol, i64::from(a) - 20_000),
         }
     }
 
