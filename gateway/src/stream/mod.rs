@@ -15,6 +15,8 @@ mod socket;
 #[cfg(test)]
 mod stream_test;
 mod user;
+#[cfg(test)]
+mod user_test;
 
 use std::sync::Arc;
 
