@@ -9,7 +9,10 @@ use protocol::{
     AccountId, Cash, Micros, OrderId, Reject, Seq, SessionId, ShardId,
     command::{Command, Deposit, Genesis, Lend, LinkAck, Return},
     event::{CashChanged, GrantIssued, LendSettled, LinkAcked, LinkApplied, RecallIssued},
-    limits::{CASH_MAX, PENDING_LENDS_MAX, PENDING_MODES_MAX, RECALL_WAIT_US, SHARDS_MAX},
+    limits::{
+        CASH_MAX, PENDING_LENDS_MAX, PENDING_MODES_MAX, PENDING_WITHDRAWALS_MAX, RECALL_WAIT_US,
+        SHARDS_MAX,
+    },
     order::{CashReason, PositionMode},
 };
 
@@ -26,8 +29,10 @@ use crate::{
 
 mod calls;
 mod modes;
+mod withdrawals;
 
 use modes::Change;
+use withdrawals::Withdrawal;
 
 /// A lend brings at least this part of what is free, so that the next order need not ask again.
 const LEND_SHARE: Cash = 4;
@@ -38,6 +43,8 @@ struct Wallet {
     free: Cash,
     /// The last deposit's number.
     transfer: u64,
+    /// The last withdrawal's number that was paid out.
+    withdrawal: u64,
     /// Net, by shard: what was granted less what came back, which profits can make negative.
     lent: [Cash; SHARDS_MAX],
     /// Shards, as bits, that were ever granted anything: where money of the account may be.
@@ -73,6 +80,9 @@ pub(crate) struct Ledger {
     pending: Vec<Pending>,
     /// Of position modes, by their seq, which is the order of the deadlines too.
     changes: Vec<Change>,
+    /// By their seq, which is the order of the deadlines too.
+    withdrawals: Vec<Withdrawal>,
+    /// Less withdrawals.
     deposits: i128,
 }
 
@@ -85,6 +95,7 @@ impl Ledger {
             links: (0..genesis.shards).map(|_| Link::new()).collect(),
             pending: Vec::with_capacity(PENDING_LENDS_MAX),
             changes: Vec::with_capacity(PENDING_MODES_MAX),
+            withdrawals: Vec::with_capacity(PENDING_WITHDRAWALS_MAX),
             deposits: 0,
         }
     }
@@ -98,6 +109,7 @@ impl Ledger {
         match command {
             Command::Deposit(deposit) => self.deposit(deposit, out),
             Command::Lend(lend) => self.lend(frame, lend, out),
+            Command::Withdraw(withdraw) => self.withdraw(frame, withdraw, out),
             Command::Return(back) => self.take_back(back, out),
             Command::SetPositionMode(set) => self.set_position_mode(frame, set, out),
             Command::Held(held) => self.take_held(held, out),
@@ -106,6 +118,7 @@ impl Ledger {
             Command::Tick(_) => {
                 self.tick(frame.now, out);
                 self.end_changes(frame.now, out);
+                self.end_withdrawals(frame.now, out);
                 Ok(OrderId::NONE)
             }
             Command::Place(_)
@@ -133,11 +146,12 @@ impl Ledger {
         }
     }
 
-    /// When the patience of the first lend or change of mode ends.
+    /// When the patience of the first lend, change of mode or withdrawal ends.
     pub fn wake_at(&self) -> Option<Micros> {
         let lend = self.pending.first().map(|pending| pending.deadline);
         let change = self.changes.first().map(|change| change.deadline);
-        [lend, change].into_iter().flatten().min()
+        let withdrawal = self.withdrawals.first().map(|withdrawal| withdrawal.deadline);
+        [lend, change, withdrawal].into_iter().flatten().min()
     }
 
     /// Messages the shards have not acknowledged.
@@ -152,7 +166,7 @@ impl Ledger {
         for place in self.index.iter().filter_map(|place| place.checked_sub(1)) {
             let wallet = &self.wallets[place as usize];
             into.add(wallet.account.0).add(wallet.free).add(wallet.transfer).add(wallet.shards);
-            into.add(wallet.mode as u8);
+            into.add(wallet.mode as u8).add(wallet.withdrawal);
             wallet.lent.iter().for_each(|lent| {
                 into.add(*lent);
             });
@@ -166,6 +180,8 @@ impl Ledger {
         }
         into.add_len(self.changes.len());
         self.changes.iter().for_each(|change| change.digest(into));
+        into.add_len(self.withdrawals.len());
+        self.withdrawals.iter().for_each(|withdrawal| withdrawal.digest(into));
     }
 
     pub fn load(
@@ -182,6 +198,7 @@ impl Ledger {
             (wallet.free, wallet.transfer) = (saved.take()?, saved.take()?);
             wallet.shards = saved.take()?;
             wallet.mode = saved.word(PositionMode::from_u8)?;
+            wallet.withdrawal = saved.take()?;
             for lent in &mut wallet.lent {
                 *lent = saved.take()?;
             }
@@ -210,6 +227,12 @@ impl Ledger {
             let change = Change::load(saved)?;
             sound(ledger.changes.len() < PENDING_MODES_MAX)?;
             ledger.changes.push(change);
+        }
+        for _ in 0..saved.len()? {
+            let withdrawal = Withdrawal::load(saved)?;
+            let known = ledger.find(withdrawal.account).is_some();
+            sound(known && ledger.withdrawals.len() < PENDING_WITHDRAWALS_MAX)?;
+            ledger.withdrawals.push(withdrawal);
         }
         Ok(ledger)
     }
@@ -247,6 +270,10 @@ impl Ledger {
             deadline: frame.now + RECALL_WAIT_US,
             awaited: 0,
         };
+        if self.is_leaving(account) {
+            self.answer(&pending, out);
+            return Ok(OrderId::NONE);
+        }
         if self.wallets[at].free >= amount {
             require(self.links[usize::from(shard.0)].has_room(), Reject::LedgerBusy)?;
             self.answer(&pending, out);
@@ -268,21 +295,30 @@ impl Ledger {
         let wallet = &self.wallets[at];
         // free may be negative; what is lacking stays within what a message may ask for
         let amount = (i128::from(pending.amount) - i128::from(wallet.free)).min(CASH_MAX.into());
-        let amount = amount as Cash;
+        let (amount, shards) = (amount as Cash, wallet.shards);
         let mut asked = 0;
         for shard in 1..self.shards {
-            let link = &mut self.links[usize::from(shard)];
-            let elsewhere = wallet.shards & 1 << shard != 0 && shard != pending.shard.0;
-            if !elsewhere || !link.has_room() {
+            let elsewhere = shards & 1 << shard != 0 && shard != pending.shard.0;
+            if !elsewhere || !self.links[usize::from(shard)].has_room() {
                 continue;
             }
-            let (account, lend) = (pending.account, pending.lend);
-            let link_seq = link.send(Message::Recall { lend }, account, amount);
-            let to = ShardId(shard);
-            out.emit(&RecallIssued { link_seq, account, to, _pad: [0; 3], amount, lend });
+            self.send_recall(ShardId(shard), pending.account, amount, pending.lend, out);
             asked |= 1 << shard;
         }
         asked
+    }
+
+    fn send_recall<S: Sink>(
+        &mut self,
+        to: ShardId,
+        account: AccountId,
+        amount: Cash,
+        lend: Seq,
+        out: &mut Output<'_, S>,
+    ) {
+        let link = &mut self.links[usize::from(to.0)];
+        let link_seq = link.send(Message::Recall { lend }, account, amount);
+        out.emit(&RecallIssued { link_seq, account, to, _pad: [0; 3], amount, lend });
     }
 
     /// Answers a lend: with a grant when enough is free now, else with nothing.
@@ -292,7 +328,9 @@ impl Ledger {
         let at = self.find(account).unwrap_or_else(|| panic!("{account:?} had a wallet"));
         let free = self.wallets[at].free;
         let (mut granted, mut link_seq) = (0, 0);
-        if free >= lend.amount && self.links[to].has_room() {
+        // an order can wait for a withdrawal, a margin call can't
+        let may_have = lend.call != 0 || !self.is_leaving(account);
+        if may_have && free >= lend.amount && self.links[to].has_room() {
             granted = lend.amount.max(free / LEND_SHARE);
             self.wallets[at].lent[to] += granted;
             self.wallets[at].shards |= 1 << shard.0;
@@ -337,6 +375,7 @@ impl Ledger {
             self.move_free(wallet, CashReason::ReturnTaken, from, amount, out);
         }
         let Ok(place) = self.pending.binary_search_by_key(&lend, |pending| pending.lend) else {
+            self.recalled(from, lend, account, out);
             return Ok(OrderId::NONE);
         };
         let pending = &mut self.pending[place];

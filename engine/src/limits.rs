@@ -20,6 +20,8 @@ pub const GOOD_TILL_MAX_US: u64 = 253_402_300_799_000_000;
 pub const LENDS_PER_TICK_MAX: usize = 1_024;
 /// Changes of position modes that one tick of the ledger ends.
 pub const MODES_PER_TICK_MAX: usize = 64;
+/// Withdrawals that one tick of the ledger gives up.
+pub const WITHDRAWALS_PER_TICK_MAX: usize = 64;
 /// Conditional orders that may wait on one shard.
 pub const ALGOS_SHARD_MAX: usize = 1_000_000;
 /// Units of pending work that a frame does before its command.
@@ -63,9 +65,10 @@ const _: () = assert!(
         <= EVENTS_PER_COMMAND_MAX
 );
 // A settled lend: cash, grant, answer. An ended change: a release to each shard, the mode and the
-// answer.
+// answer. A withdrawal that is given up: the same without a mode.
 const _: () = assert!(
-    3 * LENDS_PER_TICK_MAX + (SHARDS_MAX + 2) * MODES_PER_TICK_MAX < EVENTS_PER_COMMAND_MAX
+    3 * LENDS_PER_TICK_MAX + (SHARDS_MAX + 2) * (MODES_PER_TICK_MAX + WITHDRAWALS_PER_TICK_MAX)
+        < EVENTS_PER_COMMAND_MAX
 );
 const _: () = assert!(LENDS_PER_TICK_MAX <= PENDING_LENDS_MAX);
 const _: () = assert!(ACCOUNTS_MAX < u32::MAX as usize);

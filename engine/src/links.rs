@@ -6,8 +6,8 @@ use alloc::collections::VecDeque;
 use protocol::{
     AccountId, Cash, Command, Reject, Seq, ShardId,
     command::{Grant, Held, Hold, MarginCall, Recall, Release, Return},
-    limits::{LINK_WINDOW_MAX, PENDING_MODES_MAX},
-    order::{HoldState, ModeChange},
+    limits::{LINK_WINDOW_MAX, PENDING_MODES_MAX, PENDING_WITHDRAWALS_MAX},
+    order::{HoldFor, HoldState, ModeChange},
 };
 
 use crate::{
@@ -34,10 +34,12 @@ pub(crate) enum Message {
     },
     Hold {
         change: Seq,
+        purpose: HoldFor,
     },
     Release {
         mode: ModeChange,
     },
+    /// With what the account can spare as its amount.
     Held {
         change: Seq,
         state: HoldState,
@@ -98,7 +100,9 @@ impl Link {
     /// that holds will need have room beyond the window.
     pub fn send(&mut self, message: Message, account: AccountId, amount: Cash) -> u64 {
         let most = match message {
-            Message::Release { .. } => LINK_WINDOW_MAX + PENDING_MODES_MAX,
+            Message::Release { .. } => {
+                LINK_WINDOW_MAX + PENDING_MODES_MAX + PENDING_WITHDRAWALS_MAX
+            }
             _ => LINK_WINDOW_MAX,
         };
         assert!(self.unacked.len() < most, "room is asked for first");
@@ -130,7 +134,8 @@ impl Link {
                 Message::Grant { call } => (0u8, call),
                 Message::Recall { lend } => (1, lend),
                 Message::Return { lend } => (2, lend),
-                Message::Hold { change } => (3, change),
+                Message::Hold { change, purpose: HoldFor::Mode } => (3, change),
+                Message::Hold { change, purpose: HoldFor::Withdrawal } => (9, change),
                 Message::Release { mode } => (4, mode as u64),
                 Message::MarginCall => (5, 0),
                 Message::Held { change, state } => (6 + state as u8, change),
@@ -148,7 +153,8 @@ impl Link {
                 0 => Message::Grant { call: about },
                 1 => Message::Recall { lend: about },
                 2 => Message::Return { lend: about },
-                3 => Message::Hold { change: about },
+                3 => Message::Hold { change: about, purpose: HoldFor::Mode },
+                9 => Message::Hold { change: about, purpose: HoldFor::Withdrawal },
                 4 => {
                     let mode = ModeChange::from_u8(word?).ok_or(LoadError::Damaged)?;
                     Message::Release { mode }
@@ -185,13 +191,15 @@ impl Unacked {
                 let (from, _pad) = (me, [0; 3]);
                 Command::Return(Return { link_seq, account, from, _pad, amount, lend })
             }
-            Message::Hold { change } => Command::Hold(Hold { link_seq, change, account, _pad: 0 }),
+            Message::Hold { change, purpose } => {
+                Command::Hold(Hold { link_seq, change, account, purpose, _pad: [0; 3] })
+            }
             Message::Release { mode } => {
                 Command::Release(Release { link_seq, account, mode, _pad: [0; 3] })
             }
             Message::Held { change, state } => {
-                let (from, _pad) = (me, [0; 2]);
-                Command::Held(Held { link_seq, change, account, from, state, _pad })
+                let (from, _pad, spare) = (me, [0; 2], amount);
+                Command::Held(Held { link_seq, change, account, from, state, _pad, spare })
             }
         }
     }

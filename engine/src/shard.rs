@@ -94,7 +94,7 @@ impl Shard {
                 Ok(OrderId::NONE)
             }
             Command::Amend(amend) => {
-                check_account(amend.account)?;
+                self.check_moves(amend.account)?;
                 self.tried(frame, amend.account);
                 self.desk(frame, amend.symbol)?.amend(amend, frame.last_try, out)
             }
@@ -119,16 +119,16 @@ impl Shard {
                 self.desk(frame, *symbol)?.cancel_all_algos(*account, out)
             }
             Command::SetLeverage(set) => {
-                check_account(set.account)?;
+                self.check_moves(set.account)?;
                 self.tried(frame, set.account);
                 self.desk(frame, set.symbol)?.set_leverage(set, frame.last_try, out)
             }
             Command::SetMarginMode(set) => {
-                check_account(set.account)?;
+                self.check_moves(set.account)?;
                 self.desk(frame, set.symbol)?.set_margin_mode(set, out)
             }
             Command::MoveMargin(set) => {
-                check_account(set.account)?;
+                self.check_moves(set.account)?;
                 self.tried(frame, set.account);
                 self.desk(frame, set.symbol)?.move_margin(set, frame.last_try, out)
             }
@@ -157,6 +157,7 @@ impl Shard {
             | Command::Lend(_)
             | Command::Return(_)
             | Command::SetPositionMode(_)
+            | Command::Withdraw(_)
             | Command::Held(_)
             | Command::MarginCall(_) => Err(Reject::WrongShard.into()),
             Command::Countdown(set) => {
@@ -361,6 +362,13 @@ impl Shard {
             fees: &mut self.fees,
             pools: &mut self.pools,
         })
+    }
+
+    /// True for an account's id, but of one that the ledger holds.
+    fn check_moves(&self, id: AccountId) -> Result<(), Reject> {
+        check_account(id)?;
+        let held = self.accounts.find(id).is_some_and(|at| self.accounts.account(at).held);
+        require(!held, Reject::AccountHeld)
     }
 
     /// The order that a grant was made for has come: the rest of the grant is free.

@@ -1,4 +1,4 @@
-//! The operator's API, on a listener of its own: symbols, brackets, fees, accounts, deposits.
+//! The operator's API, on a listener of its own: symbols, brackets, fees, accounts, deposits, withdrawals.
 //!
 //! Whoever speaks to it says a token. Everything is idempotent, so that a file can be loaded
 //! twice, and what changes money or access is written into the audit table.
@@ -7,6 +7,7 @@ mod accounts;
 #[cfg(test)]
 mod admin_test;
 mod instruments;
+mod transfers;
 
 use std::sync::Arc;
 
@@ -55,7 +56,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/admin/brackets", post(instruments::post_brackets))
         .route("/admin/fees", post(instruments::post_fees))
         .route("/admin/accounts", get(accounts::get_accounts).post(accounts::post_account))
-        .route("/admin/deposits", post(accounts::post_deposit))
+        .route("/admin/deposits", post(transfers::post_deposit))
+        .route("/admin/withdrawals", post(transfers::post_withdrawal))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_path)
         .layer(middleware::from_fn_with_state(admin.clone(), authenticate))

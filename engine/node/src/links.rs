@@ -143,9 +143,9 @@ impl Links {
                 self.push(ShardId::LEDGER, returned.link_seq, command);
             }
             Event::HoldIssued(hold) => {
-                let &HoldIssued { link_seq, change, account, to, .. } = hold;
-                let command = Command::Hold(Hold { link_seq, change, account, _pad: 0 });
-                self.push(to, link_seq, command);
+                let &HoldIssued { link_seq, change, account, to, purpose, .. } = hold;
+                let body = Hold { link_seq, change, account, purpose, _pad: [0; 3] };
+                self.push(to, link_seq, Command::Hold(body));
             }
             Event::ReleaseIssued(release) => {
                 let &ReleaseIssued { link_seq, account, to, mode, .. } = release;
@@ -153,9 +153,9 @@ impl Links {
                 self.push(to, link_seq, command);
             }
             Event::HeldIssued(held) => {
-                let &HeldIssued { link_seq, change, account, state, .. } = held;
+                let &HeldIssued { link_seq, change, account, state, spare, .. } = held;
                 let (from, _pad) = (self.own, [0; 2]);
-                let body = Held { link_seq, change, account, from, state, _pad };
+                let body = Held { link_seq, change, account, from, state, _pad, spare };
                 self.push(ShardId::LEDGER, link_seq, Command::Held(body));
             }
             Event::MarginCallIssued(call) => {
@@ -198,7 +198,8 @@ impl Links {
             | Event::CashChanged(_)
             | Event::LendSettled(_)
             | Event::PositionModeChanged(_)
-            | Event::PositionModeSettled(_) => {}
+            | Event::PositionModeSettled(_)
+            | Event::WithdrawalSettled(_) => {}
         }
     }
 

@@ -13,8 +13,9 @@ use crate::{
     layout::{layout, read},
     limits::{COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
     order::{
-        AlgoType, HoldState, MarginMode, ModeChange, OrderType, PositionMode, PositionSide,
-        PriceMatch, SelfTradePrevention, SessionKind, Side, SymbolState, TimeInForce, WorkingType,
+        AlgoType, HoldFor, HoldState, MarginMode, ModeChange, OrderType, PositionMode,
+        PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side, SymbolState, TimeInForce,
+        WorkingType,
     },
 };
 
@@ -119,6 +120,8 @@ bodies! {
     Lend(Lend) = 51,
     /// To the ledger, from a gateway: one leg a symbol, or two; on all shards or on none.
     SetPositionMode(SetPositionMode) = 52,
+    /// To the ledger: money to the outside; its answer comes later.
+    Withdraw(Withdraw) = 53,
     /// Ledger to shard.
     Grant(Grant) = 60,
     /// Ledger to shard.
@@ -127,7 +130,7 @@ bodies! {
     Return(Return) = 62,
     /// Either way: everything up to a number has been applied over there.
     LinkAck(LinkAck) = 63,
-    /// Ledger to shard: take no orders of an account that has none and no position.
+    /// Ledger to shard: take no orders of an account.
     Hold(Hold) = 64,
     /// Ledger to shard: the hold is over.
     Release(Release) = 65,
@@ -165,6 +168,7 @@ impl Command {
             Self::SetMarginMode(body) => Some(body.account),
             Self::MoveMargin(body) => Some(body.account),
             Self::Recall(body) => Some(body.account),
+            Self::Hold(body) => Some(body.account),
             Self::Open(_)
             | Self::Tick(_)
             | Self::Genesis(_)
@@ -183,7 +187,7 @@ impl Command {
             | Self::Grant(_)
             | Self::Return(_)
             | Self::SetPositionMode(_)
-            | Self::Hold(_)
+            | Self::Withdraw(_)
             | Self::Release(_)
             | Self::Held(_)
             | Self::MarginCall(_)
@@ -344,6 +348,10 @@ IndexPrices { count: u16, _pad: [u8; 6], rows: [IndexPrice; INDEX_PRICES_MAX] })
 layout!(
 /// `transfer` grows per account, so that a deposit sent twice counts once.
 Deposit { account: AccountId, _pad: u32, transfer: u64, amount: Cash });
+layout!(
+/// `transfer` grows per account: one that was paid out is not paid out again. Deposits count for
+/// themselves.
+Withdraw { account: AccountId, _pad: u32, transfer: u64, amount: Cash });
 layout!(Lend { account: AccountId, shard: ShardId, _pad: [u8; 3], amount: Cash });
 layout!(Grant {
     /// Place in the ledger's stream to this shard: applied iff it is the next.
@@ -371,7 +379,7 @@ layout!(Recall {
     _pad: u32,
     /// The most that is wanted back.
     amount: Cash,
-    /// The Lend it is for, by its seq at the ledger.
+    /// The Lend or the Withdraw it is for, by its seq at the ledger.
     lend: u64,
 });
 layout!(Return {
@@ -381,25 +389,29 @@ layout!(Return {
     from: ShardId,
     _pad: [u8; 3],
     amount: Cash,
-    /// The Lend that the recall was for.
+    /// The Lend or the Withdraw that the recall was for.
     lend: u64,
 });
 layout!(SetPositionMode { account: AccountId, mode: PositionMode, _pad: [u8; 3] });
 layout!(Hold {
     link_seq: u64,
-    /// The SetPositionMode it is for, by its seq at the ledger.
+    /// The SetPositionMode or Withdraw it is for, by its seq at the ledger.
     change: u64,
     account: AccountId,
-    _pad: u32,
+    purpose: HoldFor,
+    _pad: [u8; 3],
 });
 layout!(Release { link_seq: u64, account: AccountId, mode: ModeChange, _pad: [u8; 3] });
 layout!(Held {
     link_seq: u64,
-    /// The SetPositionMode that the hold was for.
+    /// The SetPositionMode or Withdraw that the hold was for.
     change: u64,
     account: AccountId,
     from: ShardId,
     state: HoldState,
     _pad: [u8; 2],
+    /// What of the account's cash there nothing needs, `min(cash, equity) - initial margin`:
+    /// negative where margin is lacking.
+    spare: Cash,
 });
 layout!(LinkAck { peer: ShardId, _pad: [u8; 7], link_seq: u64 });

@@ -14,9 +14,9 @@ use crate::{
     layout::{layout, read},
     limits::EVENT_BYTES_MAX,
     order::{
-        AlgoStatus, CashReason, CloseReason, HoldState, MarginMode, ModeChange, OrderStatus,
-        OrderType, PositionMode, PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side,
-        SymbolState, TimeInForce,
+        AlgoStatus, CashReason, CloseReason, HoldFor, HoldState, MarginMode, ModeChange,
+        OrderStatus, OrderType, PositionMode, PositionSide, PriceMatch, SelfTradePrevention,
+        SessionKind, Side, SymbolState, TimeInForce,
     },
 };
 
@@ -127,6 +127,8 @@ events! {
     LendSettled(LendSettled) = 51,
     /// Ledger: a change of the position mode has its answer.
     PositionModeSettled(PositionModeSettled) = 52,
+    /// Ledger: a Withdraw has its answer.
+    WithdrawalSettled(WithdrawalSettled) = 53,
     /// A message for a link's other end; it is sent until acknowledged.
     GrantIssued(GrantIssued) = 60,
     RecallIssued(RecallIssued) = 61,
@@ -419,6 +421,18 @@ layout!(LendSettled {
     /// The grant's place in the link's stream; 0 when refused.
     link_seq: u64,
 });
+layout!(WithdrawalSettled {
+    /// The Withdraw's session and number, and its seq.
+    session: SessionId,
+    number: u64,
+    withdraw: u64,
+    transfer: u64,
+    account: AccountId,
+    /// Why nothing was paid out; none: the amount was.
+    reject: Reject,
+    _pad: u16,
+    amount: Cash,
+});
 layout!(GrantIssued {
     link_seq: u64,
     account: AccountId,
@@ -459,7 +473,14 @@ layout!(PositionModeSettled {
     /// [`Reject::None`]: it was changed.
     reject: Reject,
 });
-layout!(HoldIssued { link_seq: u64, change: u64, account: AccountId, to: ShardId, _pad: [u8; 3] });
+layout!(HoldIssued {
+    link_seq: u64,
+    change: u64,
+    account: AccountId,
+    to: ShardId,
+    purpose: HoldFor,
+    _pad: [u8; 2],
+});
 layout!(ReleaseIssued {
     link_seq: u64,
     account: AccountId,
@@ -473,6 +494,7 @@ layout!(HeldIssued {
     account: AccountId,
     state: HoldState,
     _pad: [u8; 3],
+    spare: Cash,
 });
 layout!(LinkApplied { peer: ShardId, _pad: [u8; 7], link_seq: u64 });
 layout!(LinkAcked { peer: ShardId, _pad: [u8; 7], link_seq: u64 });

@@ -59,5 +59,9 @@ pub const PENDING_LENDS_MAX: usize = 4_096;
 pub const MODE_WAIT_US: u64 = 1_000_000;
 /// Changes of position modes that wait for shards at once.
 pub const PENDING_MODES_MAX: usize = 1_024;
+/// How long a withdrawal waits for the shards' answers and money, in log time.
+pub const WITHDRAW_WAIT_US: u64 = 1_000_000;
+/// Withdrawals that wait for shards at once.
+pub const PENDING_WITHDRAWALS_MAX: usize = 1_024;
 /// Unacknowledged messages of one link between the ledger and a shard.
 pub const LINK_WINDOW_MAX: usize = 65_536;

@@ -79,6 +79,13 @@ PositionMode {
     OneWay = 0,
     Hedge = 1,
 });
+word!(/// What an account is held for.
+HoldFor {
+    /// A change of its position mode: only where nothing is open.
+    Mode = 0,
+    /// A withdrawal: whatever is open.
+    Withdrawal = 1,
+});
 word!(/// What stands against a change of the position mode on a shard.
 HoldState { Clean = 0, HasOrders = 1, HasPosition = 2 });
 word!(/// How a hold ends.

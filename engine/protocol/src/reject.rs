@@ -145,8 +145,15 @@ rejects! {
     PositionModePosition = 92,
     /// A leg in one-way mode, or none in hedge mode.
     PositionSideMismatch = 93,
-    /// The account's position mode is being changed.
+    /// The account stands still for a moment: its position mode is being changed, or a withdrawal
+    /// is under way.
     AccountHeld = 94,
+
+    // of withdrawals
+    /// More than is free and can be spared on all shards together.
+    WithdrawalTooLarge = 100,
+    /// A shard did not answer in time.
+    WithdrawalTimeout = 101,
 }
 
 impl Reject {

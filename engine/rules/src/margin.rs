@@ -145,23 +145,34 @@ impl Exposure {
 /// clamped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Cash less isolated wallets, and unrealised profit of cross positions.
+    /// Less isolated wallets.
+    pub cash: i128,
+    /// That, and unrealised profit of cross positions.
     pub equity: i128,
     pub initial_margin: i128,
 }
 
 impl Totals {
     pub const fn of_cash(cash: i128) -> Self {
-        Self { equity: cash, initial_margin: 0 }
+        Self { cash, equity: cash, initial_margin: 0 }
     }
 
     /// Adds a symbol, or a leg of one.
     pub fn add(&mut self, exposure: &Exposure, mark: Ticks, mult: i64, leverage: u8) {
+        if exposure.mode == MarginMode::Isolated {
+            self.cash -= i128::from(exposure.wallet);
+        }
         self.equity += exposure.cross_equity(mark, mult);
         self.initial_margin += exposure.initial_margin(mark, mult, leverage);
     }
 
     pub const fn available(&self) -> i128 {
         self.equity - self.initial_margin
+    }
+
+    /// What may leave the wallet, `min(cash, equity) - initial margin`: what is available, but
+    /// never unrealised profit. Negative where margin is lacking.
+    pub fn spare(&self) -> i128 {
+        self.cash.min(self.equity) - self.initial_margin
     }
 }

@@ -9,7 +9,7 @@ use protocol::{
     command::{Held, SetPositionMode},
     event::{HoldIssued, LinkApplied, PositionModeChanged, PositionModeSettled, ReleaseIssued},
     limits::{MODE_WAIT_US, PENDING_MODES_MAX},
-    order::{HoldState, ModeChange, PositionMode},
+    order::{HoldFor, HoldState, ModeChange, PositionMode},
 };
 
 use super::Ledger;
@@ -81,16 +81,18 @@ impl Ledger {
         require(Accounts::is_id(account), Reject::UnknownAccount)?;
         let known = self.find(account).map_or(PositionMode::OneWay, |at| self.wallets[at].mode);
         require(known != mode, Reject::PositionModeUnchanged)?;
-        let changing = self.changes.iter().any(|change| change.account == account);
+        let changing = self.is_changing(account);
         let full = self.changes.len() == PENDING_MODES_MAX;
         let room = self.links.iter().skip(1).all(|link| link.has_room());
-        require(!changing && !full && room, Reject::LedgerBusy)?;
+        let busy = changing || full || self.is_leaving(account);
+        require(!busy && room, Reject::LedgerBusy)?;
         let mut awaited = 0;
         for shard in 1..self.shards {
-            let message = Message::Hold { change: frame.seq };
+            let purpose = HoldFor::Mode;
+            let message = Message::Hold { change: frame.seq, purpose };
             let link_seq = self.links[usize::from(shard)].send(message, account, 0);
             let (change, to) = (frame.seq, ShardId(shard));
-            out.emit(&HoldIssued { link_seq, change, account, to, _pad: [0; 3] });
+            out.emit(&HoldIssued { link_seq, change, account, to, purpose, _pad: [0; 2] });
             awaited |= 1 << shard;
         }
         let change = Change {
@@ -112,6 +114,11 @@ impl Ledger {
         Ok(OrderId::NONE)
     }
 
+    /// The account's position mode is being changed.
+    pub(super) fn is_changing(&self, account: AccountId) -> bool {
+        self.changes.iter().any(|change| change.account == account)
+    }
+
     /// Takes a shard's answer; with the last one the change is decided.
     pub(super) fn take_held<S: Sink>(&mut self, held: &Held, out: &mut Output<'_, S>) -> Verdict {
         let &Held { link_seq, change, account, from, state, .. } = held;
@@ -125,6 +132,7 @@ impl Ledger {
         out.emit(&LinkApplied { peer: from, _pad: [0; 7], link_seq: link.applied() });
         next?;
         let Ok(place) = self.changes.binary_search_by_key(&change, |known| known.change) else {
+            self.take_spare(held, out);
             return Ok(OrderId::NONE);
         };
         let known = &mut self.changes[place];

@@ -42,7 +42,9 @@ impl Shard {
         Ok(OrderId::NONE)
     }
 
-    /// Gives back what the account can spare, which may be nothing.
+    /// Gives back what the account can spare, which may be nothing: to an order elsewhere all that
+    /// is available here and waits for no order of its own; out of the wallet, for which it is
+    /// held, no profit that is not realised.
     pub(super) fn recall<S: Sink>(
         &mut self,
         frame: &Frame,
@@ -55,8 +57,12 @@ impl Shard {
         self.take(recall.link_seq, out)?;
         let found = self.accounts.find(recall.account);
         let spare = found.map_or(0, |at| {
-            let available = self.accounts.totals(at, self.symbols.quotes()).available();
-            available - i128::from(self.accounts.account(at).earmarked(frame.now))
+            let totals = self.accounts.totals(at, self.symbols.quotes());
+            let account = self.accounts.account(at);
+            match account.held {
+                true => totals.spare(),
+                false => totals.available() - i128::from(account.earmarked(frame.now)),
+            }
         });
         // between 0 and what was asked for, so it fits
         let amount = spare.clamp(0, i128::from(recall.amount)) as Cash;

@@ -109,6 +109,7 @@ impl Auditor {
             assert!(events.iter().all(quiet), "a refused command changes nothing: {events:?}");
         }
         self.algos.check(|symbol, order| self.orders[&(symbol, order)].ended);
+        self.check_held(events);
         self.check_countdowns();
         self.check_money();
         self.check_books();
@@ -229,9 +230,10 @@ impl Auditor {
             | Event::LinkApplied(_)
             | Event::LinkAcked(_)
             | Event::ReturnIssued(_)
-            | Event::HeldIssued(_)
             | Event::MarginCallIssued(_) => {}
+            Event::HeldIssued(held) => self.hear_held(held),
             Event::LendSettled(_)
+            | Event::WithdrawalSettled(_)
             | Event::GrantIssued(_)
             | Event::RecallIssued(_)
             | Event::HoldIssued(_)

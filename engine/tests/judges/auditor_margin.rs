@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    event::{MarginMoved, OrderAccepted, PositionModeChanged, SettingsChanged},
+    CommandKind, Event,
+    event::{HeldIssued, MarginMoved, OrderAccepted, PositionModeChanged, SettingsChanged},
     order::{MarginMode, PositionMode, PositionSide},
 };
 
@@ -44,18 +45,31 @@ impl Auditor {
         let open = orders.any(|order| order.account == account && !order.ended);
         let legs = self.positions.range((account, 0, 0)..=(account, u16::MAX, u8::MAX));
         let flat = legs.into_iter().all(|(_, held)| held.qty == 0);
-        assert!(flat && !open, "only what has nothing open is held or changes: {change:?}");
         let hedge = change.mode == PositionMode::Hedge;
         let before = self.modes.hedge.insert(account, hedge).unwrap_or(false);
         let was_held = self.modes.held.insert(account, change.held).unwrap_or(false);
-        assert!(before == hedge || was_held, "a mode changes out of a hold: {change:?}");
+        let may_change = was_held && flat && !open;
+        assert!(before == hedge || may_change, "only out of a hold and clean: {change:?}");
         self.modes.changed += usize::from(before != hedge);
     }
 
-    /// Accounts that are held take no orders; legs are of hedge mode, and each has its sign.
+    /// Accounts that are held take no orders but those that fire.
+    pub fn check_held(&self, events: &[Event]) {
+        let Some(Event::Outcome(outcome)) = events.last() else { return };
+        if outcome.command != CommandKind::Place as u16 || !outcome.reject.is_none() {
+            return;
+        }
+        let placed = events.iter().rev().find_map(|event| match event {
+            Event::OrderAccepted(order) => Some(order),
+            _ => None,
+        });
+        let held = placed.and_then(|order| self.modes.held.get(&order.account.0));
+        assert_ne!(held, Some(&true), "{placed:?}");
+    }
+
+    /// Legs are of hedge mode, and each has its sign.
     pub fn check_leg(&self, order: &OrderAccepted) {
         let of = |map: &BTreeMap<u32, bool>| map.get(&order.account.0).copied().unwrap_or(false);
-        assert!(!of(&self.modes.held), "held: {order:?}");
         let both = order.position_side == PositionSide::Both;
         assert_ne!(of(&self.modes.hedge), both, "{order:?}");
         let closes = order.position_side.closed_by(order.side);
@@ -113,6 +127,16 @@ impl Auditor {
         let available = self.available(account);
         // a fee at each fill, the margin's own division, and a wallet's two round once each
         assert!(available >= -(4 * fills as i128), "an accepted order lacks {available}");
+    }
+
+    /// What a held account is said to spare leaves its margin whole and its profit in.
+    pub fn hear_held(&self, held: &HeldIssued) {
+        let account = held.account.0;
+        let legs = self.positions.range((account, 0, 0)..=(account, u16::MAX, u8::MAX));
+        let profits = legs.filter(|(leg, _)| !self.is_isolated(**leg));
+        let profits = profits.map(|(leg, of)| self.value(*leg, *of) - i128::from(of.entry));
+        let spare = self.available(account) - profits.sum::<i128>().max(0);
+        assert_eq!(i128::from(held.spare), spare, "{held:?}");
     }
 
     /// Cross equity less what must be covered by it.

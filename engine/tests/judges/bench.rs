@@ -10,7 +10,7 @@ use protocol::{
     event::Outcome,
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::{BRACKETS_MAX, COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
-    order::{MarginMode, ModeChange, PositionMode, SessionKind, Side, SymbolState},
+    order::{HoldFor, MarginMode, ModeChange, PositionMode, SessionKind, Side, SymbolState},
 };
 
 pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
@@ -59,8 +59,8 @@ pub struct Bench {
     pub held: BTreeSet<u32>,
     /// Margin calls of a shard, by number.
     pub calls: Vec<(AccountId, u64)>,
-    /// Changes of position modes that a ledger has not settled, oldest first.
-    pub changes: Vec<u64>,
+    /// What a ledger has asked shards to hold: the shard, the account, and what for.
+    pub holds: Vec<(ShardId, AccountId, u64)>,
 }
 
 /// The last event of a frame.
@@ -93,7 +93,7 @@ impl Bench {
             hedged: BTreeSet::new(),
             held: BTreeSet::new(),
             calls: Vec::new(),
-            changes: Vec::new(),
+            holds: Vec::new(),
         };
         bench.raw(&Command::Genesis(Genesis {
             cluster: 7,
@@ -151,7 +151,13 @@ impl Bench {
     pub fn set_mode(&mut self, account: u32, mode: ModeChange) -> Vec<Event> {
         self.links[0] += 2;
         let (account, link_seq) = (AccountId(account), self.links[0] - 1);
-        self.raw(&Command::Hold(Hold { link_seq, change: 5, account, _pad: 0 }));
+        self.raw(&Command::Hold(Hold {
+            link_seq,
+            change: 5,
+            account,
+            purpose: HoldFor::Mode,
+            _pad: [0; 3],
+        }));
         let link_seq = self.links[0];
         self.raw(&Command::Release(Release { link_seq, account, mode, _pad: [0; 3] }))
     }
@@ -253,12 +259,11 @@ impl Bench {
                 note(&mut self.hedged, change.mode == PositionMode::Hedge);
                 note(&mut self.held, change.held);
             }
-            match event {
-                Event::HoldIssued(hold) if self.changes.last() != Some(&hold.change) => {
-                    self.changes.push(hold.change);
-                }
-                Event::PositionModeSettled(done) => self.changes.retain(|at| *at != done.change),
-                _ => {}
+            if let Event::LinkApplied(applied) = event {
+                self.links[usize::from(applied.peer.0)] = applied.link_seq;
+            }
+            if let Event::HoldIssued(hold) = event {
+                self.holds.push((hold.to, hold.account, hold.change));
             }
             if let Event::MarginCallIssued(call) = event {
                 self.calls.push((call.account, call.link_seq));

@@ -14,6 +14,7 @@ use zerocopy::IntoBytes;
 use crate::{
     bench::{Bench, CAPACITY, Collected, Frame, outcome},
     flow::{self, Step},
+    flow_links,
 };
 
 const STEPS: u64 = 20_000;
@@ -51,7 +52,7 @@ fn echo_of(program: &Path, log: &[Frame]) -> Vec<u8> {
     output.stdout
 }
 
-/// A long flow, the same in every build.
+/// A long flow, flow_links, the same in every build.
 fn log(ledger: bool) -> Vec<Frame> {
     let mut bench = match ledger {
         true => Bench::new(0),
@@ -65,7 +66,7 @@ fn log(ledger: bool) -> Vec<Frame> {
             (random >> 48) as u16
         });
         let act = match ledger {
-            true => flow::ledger_act(&mut bench, &step),
+            true => flow_links::ledger_act(&mut bench, &step),
             false => flow::trading_act(&mut bench, &step, &mut mark),
         };
         let (envelope, command) = act.parts();

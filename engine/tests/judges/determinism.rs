@@ -7,7 +7,7 @@ use protocol::Reject;
 use crate::{
     bench::{Bench, CAPACITY, Collected, Frame, outcome},
     differential::cases,
-    flow,
+    flow, flow_links,
 };
 
 /// Events' bytes and state of a log played to a new engine.
@@ -33,7 +33,7 @@ proptest! {
         let mut said = Collected::default();
         for step in &steps {
             let act = match ledger {
-                true => flow::ledger_act(&mut bench, step),
+                true => flow_links::ledger_act(&mut bench, step),
                 false => flow::trading_act(&mut bench, step, &mut mark),
             };
             let (envelope, command) = act.parts();

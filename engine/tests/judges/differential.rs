@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::{
     bench::{Bench, outcome},
     flow::{self, Act, Step},
+    flow_links,
     jumps::jumping_act,
     twin::Twin,
 };
@@ -92,6 +93,6 @@ proptest! {
 
     #[test]
     fn a_ledger_is_its_twin(steps in flow::steps(120)) {
-        compare(&mut Bench::new(0), &steps, flow::ledger_act)?;
+        compare(&mut Bench::new(0), &steps, flow_links::ledger_act)?;
     }
 }

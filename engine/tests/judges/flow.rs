@@ -5,19 +5,21 @@
 
 use proptest::prelude::*;
 use protocol::{
-    AccountId, AlgoId, ClientId, Command, Envelope, Name, OrderId, SessionId, ShardId, SymbolId,
+    AccountId, AlgoId, ClientId, Command, Envelope, Name, OrderId, SessionId, SymbolId,
     command::{
-        Amend, Cancel, CancelAlgo, CancelAll, Countdown, Deposit, Grant, Held, Hold, Lend, LinkAck,
-        MarginCall, MoveMargin, Place, PlaceAlgo, Recall, Release, Return, SetFees, SetLeverage,
-        SetMarginMode, SetPositionMode, SetSymbolState, Tick,
+        Amend, Cancel, CancelAlgo, CancelAll, Countdown, MoveMargin, Place, PlaceAlgo, SetFees,
+        SetLeverage, SetMarginMode, SetSymbolState, Tick,
     },
     order::{
-        AlgoType, HoldState, MarginMode, ModeChange, OrderType, PositionMode, PositionSide,
-        PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce, WorkingType,
+        AlgoType, MarginMode, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
+        SymbolState, TimeInForce, WorkingType,
     },
 };
 
-use crate::bench::{Bench, index};
+use crate::{
+    bench::{Bench, index},
+    flow_links,
+};
 
 pub type Step = [u16; 10];
 
@@ -130,7 +132,7 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
             mark[usize::from(symbol) - 1] = ticks;
             index(symbol, ticks)
         }
-        88..=93 => return link_act(bench, &mut draw, account),
+        88..=93 => return flow_links::shard_act(bench, &mut draw, account),
         94..=95 => {
             // sometimes as long as an index may stay away, or into the next hour
             let jump = match draw.below(48) {
@@ -225,63 +227,6 @@ pub fn funding_act(bench: &mut Bench, step: &Step, mark: &mut i64) -> Act {
     Act::Command { envelope: bench.envelope(0, draw.below(2) == 1), command }
 }
 
-/// The ledger's next command.
-pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
-    let mut draw = Draw(step.iter());
-    let choice = draw.below(100);
-    let account = AccountId(1 + u32::from(draw.below(4)));
-    let shard = ShardId(draw.below(5) as u8);
-    let amount = i64::from(draw.below(120)) * 10 - 20;
-    let command = match choice {
-        0..=24 => {
-            let transfer = u64::from(draw.below(40));
-            Command::Deposit(Deposit { account, _pad: 0, transfer, amount })
-        }
-        25..=54 => Command::Lend(Lend { account, shard, _pad: [0; 3], amount }),
-        72..=79 => {
-            let link_seq = next_of(&mut bench.links[usize::from(shard.0 % 4)], &mut draw);
-            let states = [HoldState::Clean, HoldState::Clean, HoldState::Clean];
-            let states = [&states[..], HoldState::ALL].concat();
-            let state = draw.one_of(&states);
-            let change = bench.changes.get(usize::from(draw.below(2))).copied().unwrap_or(3);
-            let (from, _pad) = (shard, [0; 2]);
-            return cluster(Command::Held(Held { link_seq, change, account, from, state, _pad }));
-        }
-        55..=71 => {
-            let link_seq = next_of(&mut bench.links[usize::from(shard.0 % 4)], &mut draw);
-            let lend = bench.seq.saturating_sub(draw.below(12).into());
-            let (from, amount) = (shard, amount.max(-1));
-            let _pad = [0; 3];
-            if choice > 74 {
-                let call = MarginCall { link_seq, account, from, _pad, amount };
-                return cluster(Command::MarginCall(call));
-            }
-            return cluster(Command::Return(Return {
-                link_seq,
-                account,
-                from,
-                _pad,
-                amount,
-                lend,
-            }));
-        }
-        80..=86 => {
-            let link_seq = u64::from(draw.below(12));
-            return cluster(Command::LinkAck(LinkAck { peer: shard, _pad: [0; 7], link_seq }));
-        }
-        87..=89 => {
-            let mode = draw.one_of(PositionMode::ALL);
-            Command::SetPositionMode(SetPositionMode { account, mode, _pad: [0; 3] })
-        }
-        90..=93 => {
-            bench.ts += u64::from(draw.below(4)) * 100_000;
-            return cluster(Command::Tick(Tick { _reserved: 0 }));
-        }
-        _ => return misplaced(bench, &mut draw, account, SymbolId(1)),
-    };
-    Act::Command { envelope: bench.envelope(usize::from(draw.below(8) == 0), false), command }
-}
-
 /// Counts a session's command if the engine does.
 pub fn counted(bench: &mut Bench, act: &Act, reject: protocol::Reject) {
     let Act::Command { envelope, .. } = act else { return };
@@ -293,7 +238,7 @@ pub fn counted(bench: &mut Bench, act: &Act, reject: protocol::Reject) {
     }
 }
 
-fn cluster(command: Command) -> Act {
+pub fn cluster(command: Command) -> Act {
     Act::Command { envelope: Envelope::default(), command }
 }
 
@@ -452,53 +397,7 @@ fn client_id(n: u16) -> ClientId {
     Name::new(["", "a-1", "b_2", "c:3", "d/4", "e.5", "F6", "g 7"][usize::from(n)]).unwrap()
 }
 
-fn link_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act {
-    let amount = i64::from(draw.below(200)) * 100;
-    let choice = draw.below(6);
-    let held = bench.held.iter().next().copied().filter(|_| choice.is_multiple_of(2));
-    if let Some(held) = held {
-        let (account, mode) = (AccountId(held), draw.one_of(ModeChange::ALL));
-        let link_seq = next_of(&mut bench.links[0], draw);
-        return cluster(Command::Release(Release { link_seq, account, mode, _pad: [0; 3] }));
-    }
-    if amount % 1_100 == 0 {
-        let link_seq = next_of(&mut bench.links[0], draw);
-        return cluster(Command::Hold(Hold { link_seq, change: 55, account, _pad: 0 }));
-    }
-    if let (0 | 1, Some((account, call))) = (choice, bench.calls.last().copied()) {
-        let call = if draw.below(8) == 0 { call - 1 } else { call };
-        let amount = if choice == 0 { 0 } else { amount.max(1) };
-        let link_seq = next_of(&mut bench.links[0], draw);
-        return cluster(Command::Grant(Grant { link_seq, account, _pad: 0, amount, call }));
-    }
-    if choice == 5 {
-        let link_seq = u64::from(draw.below(8));
-        return cluster(Command::LinkAck(LinkAck { peer: ShardId(0), _pad: [0; 7], link_seq }));
-    }
-    let grants = choice < 3;
-    if grants && amount == 0 {
-        return cluster(Command::Tick(Tick { _reserved: 0 }));
-    }
-    let link_seq = next_of(&mut bench.links[0], draw);
-    cluster(match grants {
-        true => Command::Grant(Grant { link_seq, account, _pad: 0, amount, call: 0 }),
-        false => Command::Recall(Recall { link_seq, account, _pad: 0, amount, lend: 77 }),
-    })
-}
-
-/// Mostly the next number of a link, sometimes an old one or one too far.
-fn next_of(last: &mut u64, draw: &mut Draw) -> u64 {
-    match draw.below(10) {
-        0 => *last,
-        1 => *last + 2,
-        _ => {
-            *last += 1;
-            *last
-        }
-    }
-}
-
-fn misplaced(bench: &Bench, draw: &mut Draw, account: AccountId, symbol: SymbolId) -> Act {
+pub fn misplaced(bench: &Bench, draw: &mut Draw, account: AccountId, symbol: SymbolId) -> Act {
     let command = Command::CancelAll(CancelAll { account, symbol, _pad: [0; 2] });
     let mut envelope = bench.envelope(0, false);
     match draw.below(5) {

@@ -11,6 +11,7 @@ use crate::{
     bench::{Bench, outcome},
     differential::cases,
     flow::{self, Act, Step},
+    flow_links,
     jumps::jumping_act,
 };
 
@@ -135,10 +136,10 @@ fn flows_reach_the_rules() {
     let mut benches = [Bench::new(0), Bench::trading(&grants)];
     let (mut rejects, mut reasons, mut clipped) = (HashSet::new(), HashSet::new(), 0);
     let mut mark = [100; 2];
-    for step in fixed_steps(90_000) {
+    for step in fixed_steps(120_000) {
         for (shard, bench) in benches.iter_mut().enumerate() {
             let act = match shard {
-                0 => flow::ledger_act(bench, &step),
+                0 => flow_links::ledger_act(bench, &step),
                 _ => flow::trading_act(bench, &step, &mut mark),
             };
             let (envelope, command) = act.parts();
@@ -147,6 +148,7 @@ fn flows_reach_the_rules() {
             rejects.insert(outcome(&events).reject);
             for event in &events {
                 match event {
+                    Event::WithdrawalSettled(settled) => _ = rejects.insert(settled.reject),
                     Event::OrderClosed(closed) => _ = reasons.insert(closed.reason),
                     Event::PositionModeSettled(done) => _ = rejects.insert(done.reject),
                     Event::OrderAmended(amended) => clipped += u32::from(amended.clipped),

@@ -8,7 +8,7 @@ use protocol::{
     command::{Deposit, Lend, LinkAck, Tick},
     event::LendSettled,
     limits::{EARMARK_US, RECALL_WAIT_US},
-    order::{AlgoStatus, Side},
+    order::{AlgoStatus, CashReason, Side},
 };
 
 use crate::{
@@ -37,11 +37,12 @@ fn settled(events: &[Event]) -> Option<LendSettled> {
 pub struct Cluster {
     pub nodes: [Bench; 4],
     /// The last word of each account's free cash and of its cash by shard.
-    cash: BTreeMap<(u8, u32), i64>,
+    pub cash: BTreeMap<(u8, u32), i64>,
     /// The last word of each account's entry value by shard, each of which has one symbol.
     entries: BTreeMap<(u8, u32), i64>,
     fees: i128,
-    deposited: i128,
+    /// Deposits less withdrawals.
+    pub deposited: i128,
 }
 
 impl Cluster {
@@ -65,7 +66,7 @@ impl Cluster {
         for event in &events {
             if let Event::CashChanged(change) = event {
                 self.cash.insert((node as u8, change.account.0), change.cash);
-                if change.reason == protocol::order::CashReason::Deposit {
+                if matches!(change.reason, CashReason::Deposit | CashReason::Withdraw) {
                     self.deposited += i128::from(change.delta);
                 }
             }
@@ -111,7 +112,7 @@ impl Cluster {
 
     /// Free cash, cash on shards and fees, less the entry values of open positions (invariant 2 of
     /// money): what was deposited, once nothing is in flight.
-    fn booked(&self) -> i128 {
+    pub fn booked(&self) -> i128 {
         let sum = |of: &BTreeMap<_, i64>| of.values().map(|value| i128::from(*value)).sum::<i128>();
         sum(&self.cash) + self.fees - sum(&self.entries)
     }

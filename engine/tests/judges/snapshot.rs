@@ -7,6 +7,7 @@ use crate::{
     bench::{Bench, CAPACITY, Collected, outcome},
     differential::cases,
     flow::{self, Act, Step},
+    flow_links,
 };
 
 fn load(bytes: &[u8]) -> Result<Engine, LoadError> {
@@ -81,7 +82,7 @@ proptest! {
 
     #[test]
     fn a_ledger_goes_on_from_a_snapshot(steps in flow::steps(120), from in 0usize..100) {
-        compare(&mut Bench::new(0), &steps, from, flow::ledger_act)?;
+        compare(&mut Bench::new(0), &steps, from, flow_links::ledger_act)?;
     }
 
     /// Whatever the bytes are, they give an error, or a state of which they are the snapshot.
@@ -96,7 +97,7 @@ proptest! {
         };
         for step in &steps {
             let act = match ledger {
-                true => flow::ledger_act(&mut bench, step),
+                true => flow_links::ledger_act(&mut bench, step),
                 false => flow::trading_act(&mut bench, step, &mut mark),
             };
             let (envelope, command) = act.parts();

@@ -1,19 +1,20 @@
-//! Who trades, and with what: accounts with their keys, and money from outside.
+//! Who trades: accounts with their keys, and a first deposit.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use protocol::{
-    AccountId, Cash, Command, Reject, ShardId, command::Deposit, decimal, limits::CASH_MAX,
-};
+use protocol::AccountId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ACTOR, Admin, Body, Result, now_ms, store_error};
+use super::{
+    ACTOR, Admin, Body, Result, now_ms, store_error,
+    transfers::{amount, book},
+};
 use crate::{
     credential::{Credential, PublicKey},
     keys::Key,
-    rest::{error::ApiError, reject, reject::Asked},
+    rest::error::ApiError,
     store::directory::AccountEntry,
 };
 
@@ -29,15 +30,6 @@ pub(super) struct Wanted {
     secret: Option<String>,
     /// Instead of a secret: PEM of an Ed25519 or RSA key.
     public_key: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Transfer {
-    account: u32,
-    /// Grows from deposit to deposit of an account; one that was booked is not booked again.
-    transfer: u64,
-    amount: String,
 }
 
 pub(super) async fn get_accounts(State(admin): State<Admin>) -> Result<Json<Vec<AccountEntry>>> {
@@ -76,23 +68,6 @@ pub(super) async fn post_account(
         made["secret"] = json!(String::from_utf8_lossy(secret));
     }
     Ok(Json(made))
-}
-
-pub(super) async fn post_deposit(
-    State(admin): State<Admin>,
-    Body(transfer): Body<Transfer>,
-) -> Result<Json<Value>> {
-    let account = AccountId(transfer.account);
-    let known = admin.app.directory.accounts().await.map_err(store_error)?;
-    if !known.iter().any(|entry| entry.account == account.0) {
-        return Err(ApiError::invalid("account"));
-    }
-    let booked = book(&admin, account, transfer.transfer, amount(&transfer.amount)?).await?;
-    Ok(Json(json!({
-        "account": account.0,
-        "transfer": transfer.transfer,
-        "booked": booked,
-    })))
 }
 
 /// The key that was asked for, or the account's own, or a new one.
@@ -150,26 +125,4 @@ fn alike(one: &Credential, other: &Credential) -> bool {
         (Credential::Secret(_), Credential::PublicKey(_))
         | (Credential::PublicKey(_), Credential::Secret(_)) => false,
     }
-}
-
-/// Books a deposit at the ledger; false when it was booked before.
-async fn book(admin: &Admin, account: AccountId, transfer: u64, amount: Cash) -> Result<bool> {
-    let command = Command::Deposit(Deposit { account, _pad: 0, transfer, amount });
-    let reply = admin.app.orders.submit(ShardId::LEDGER, command, 0).await?;
-    match reply.outcome.reject {
-        Reject::None => {
-            let detail = format!("account {account}, transfer {transfer}, {amount} units of 1e-8");
-            admin.audit("deposit", &detail).await?;
-            Ok(true)
-        }
-        Reject::TransferDuplicate => Ok(false),
-        other => Err(reject::error(other, &Asked::Admin)),
-    }
-}
-
-fn amount(text: &str) -> Result<Cash> {
-    decimal::parse(text, protocol::CASH_DECIMALS)
-        .ok()
-        .filter(|amount| (1..=CASH_MAX).contains(amount))
-        .ok_or_else(|| ApiError::invalid("amount"))
 }

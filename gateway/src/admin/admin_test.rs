@@ -132,6 +132,12 @@ fn an_account_has_a_key_that_works_and_its_deposit_once() {
     }
     let stranger = json!({ "account": 99, "transfer": 1, "amount": "1" });
     assert_eq!(post(&venue, "/admin/deposits", &stranger).0, 400);
+    assert_eq!(post(&venue, "/admin/withdrawals", &stranger).0, 400);
+    for transfer in [1, 2] {
+        let body = json!({ "account": account, "transfer": transfer, "amount": "0.5" });
+        let (status, paid) = post(&venue, "/admin/withdrawals", &body);
+        assert_eq!((status, &paid["booked"]), (200, &json!(true)), "{paid}");
+    }
 }
 
 #[test]

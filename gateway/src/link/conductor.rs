@@ -12,7 +12,7 @@ use std::{
 use protocol::{
     Command, Event, Reject, ShardId,
     command::Lend,
-    event::{EventHeader, LendSettled, Outcome},
+    event::{EventHeader, LendSettled, Outcome, WithdrawalSettled},
     order::SessionKind,
     wire::{self, Hello, Message, MessageKind},
 };
@@ -26,6 +26,7 @@ use super::{
     modes::{Modes, is_begun},
     rounds::{Admit, Closed, Lane, Rounds, Short},
     session::{Request, Settled},
+    settlements::Settlements,
     shard::Shard,
 };
 
@@ -51,6 +52,7 @@ pub struct Conductor {
     shards: BTreeMap<ShardId, Shard<Owner>>,
     rounds: Rounds<Waiter>,
     modes: Modes<Waiter>,
+    settlements: Settlements<Waiter>,
     started: Instant,
     ticked: Duration,
     idle: Idle,
@@ -87,6 +89,7 @@ impl Conductor {
             shards: BTreeMap::new(),
             rounds: Rounds::default(),
             modes: Modes::default(),
+            settlements: Settlements::default(),
             started: Instant::now(),
             ticked: Duration::ZERO,
             idle: Idle::default(),
@@ -209,6 +212,7 @@ impl Conductor {
                     waiter.tell(Ok(reply));
                 }
             }
+            Event::WithdrawalSettled(settled) => self.withdrawal_settled(settled),
             Event::LinkApplied(link) if link.peer == ShardId::LEDGER => {
                 for closed in self.rounds.applied(received.shard, link.link_seq) {
                     self.try_again(closed, now);
@@ -265,6 +269,9 @@ impl Conductor {
         for closed in self.rounds.overdue(now) {
             self.give_up(closed, Err(SubmitError::Unavailable), now);
         }
+        for waiter in self.settlements.overdue(now) {
+            waiter.tell(Err(SubmitError::Unknown));
+        }
         Ok(())
     }
 
@@ -309,9 +316,14 @@ impl Conductor {
             .filter(|_| outcome.reject == Reject::NeedMargin && !request.last_try);
         let Some(lane) = lane else {
             let reply = Reply { outcome, shard, seq: header.seq, ts: header.ts };
+            let later = matches!(request.command, Command::Withdraw(_)) && outcome.reject.is_none();
             if is_begun(&reply, &request.command) {
                 self.modes.taken(waiter, reply, request.deadline);
-            } else {
+            } else if !later {
+                waiter.tell(Ok(reply));
+            } else if let Some((waiter, reply)) =
+                self.settlements.taken(waiter, reply, request.deadline)
+            {
                 waiter.tell(Ok(reply));
             }
             return;
@@ -366,6 +378,17 @@ impl Conductor {
             }
         } else if let Some(closed) = self.rounds.granted(lane, settled.link_seq) {
             self.try_again(closed, now);
+        }
+    }
+
+    /// The ledger has paid a withdrawal out, or will not.
+    fn withdrawal_settled(&mut self, settled: &WithdrawalSettled) {
+        let Some(ledger) = self.shards.get(&ShardId::LEDGER) else { return };
+        let key = (settled.session, settled.number);
+        let ours = ledger.session.id() == Some(settled.session)
+            && matches!(ledger.session.owner_of(settled.number), Some(Owner::Client(_)));
+        if let Some((waiter, reply)) = self.settlements.settled(key, settled.reject, ours) {
+            waiter.tell(Ok(reply));
         }
     }
 

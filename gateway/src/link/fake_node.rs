@@ -15,12 +15,12 @@ use std::{
 };
 
 use protocol::{
-    AccountId, AlgoId, Cash, Command, Event, EventBody, Name, OrderId, Reject, Seq, SessionId,
-    ShardId, SymbolId,
+    AccountId, AlgoId, Cash, Command, CommandKind, Event, EventBody, Name, OrderId, Reject, Seq,
+    SessionId, ShardId, SymbolId,
     command::{CancelAlgo, Place, PlaceAlgo},
     event::{
         AlgoAccepted, AlgoChanged, CashChanged, CountdownSet, EventHeader, LendSettled,
-        LinkApplied, OrderAccepted, OrderClosed, Outcome, SessionOpened,
+        LinkApplied, OrderAccepted, OrderClosed, Outcome, SessionOpened, WithdrawalSettled,
     },
     order::{AlgoStatus, CashReason, CloseReason, OrderStatus},
     wire::{self, EventsHeader, Follow, Hello, Message, MessageKind, NodeRole},
@@ -33,7 +33,8 @@ pub const CLUSTER: u64 = 42;
 pub const CHANNEL: &str = "local";
 /// Accounts from here on lack margin until they were granted some.
 pub const SHORT_FROM: u32 = 1_000;
-/// Accounts from here on are lent nothing.
+/// Accounts from here on are lent nothing, and nothing is paid out to them. Withdrawals with an
+/// even number take a moment.
 pub const POOR_FROM: u32 = 2_000;
 
 /// How bad the network is, in percent of the messages.
@@ -57,6 +58,8 @@ pub struct Disk {
     granted: HashMap<AccountId, Cash>,
     transfers: HashMap<AccountId, u64>,
     link_seq: u64,
+    /// Withdrawals that are settled a little later.
+    leaving: Vec<WithdrawalSettled>,
 }
 
 impl Disk {
@@ -213,6 +216,7 @@ impl Node {
             }
         }
         self.take_grants();
+        self.settle_withdrawals();
         let disk = self.disk.lock().unwrap();
         let seen = disk.log.len() as Seq;
         for follower in self.followers.values_mut() {
@@ -397,7 +401,38 @@ impl Node {
                     lent: 0,
                 });
             }
+            Command::Withdraw(withdraw) => {
+                let settled = WithdrawalSettled {
+                    session: session.0,
+                    number: session.1,
+                    withdraw: frame.seq,
+                    transfer: withdraw.transfer,
+                    account: withdraw.account,
+                    reject: match withdraw.account.0 >= POOR_FROM {
+                        true => Reject::WithdrawalTooLarge,
+                        false => Reject::None,
+                    },
+                    _pad: 0,
+                    amount: withdraw.amount,
+                };
+                if withdraw.transfer % 2 == 0 {
+                    disk.leaving.push(settled);
+                } else {
+                    frame.emit(&settled);
+                }
+            }
             other => panic!("nobody sends {other:?} here"),
+        }
+    }
+
+    fn settle_withdrawals(&mut self) {
+        let mut disk = self.disk.lock().unwrap();
+        for settled in std::mem::take(&mut disk.leaving) {
+            let mut frame = Frame { seq: disk.log.len() as Seq + 1, index: 0, bytes: Vec::new() };
+            frame.emit(&settled);
+            let kind = CommandKind::Held as u16;
+            frame.emit(&Outcome::new_zeroed_like(SessionId::NONE, 0, kind));
+            disk.log.push(frame.bytes);
         }
     }
 

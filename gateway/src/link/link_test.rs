@@ -8,7 +8,7 @@ use std::{
 
 use protocol::{
     AccountId, ClientId, Command, Event, Lots, Name, Reject, ShardId, SymbolId,
-    command::Place,
+    command::{Place, Withdraw},
     order::{
         OrderType, PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side, TimeInForce,
     },
@@ -221,6 +221,24 @@ fn what_the_ledger_refuses_is_short_of_margin() {
     assert_eq!(reply.unwrap().outcome.reject, Reject::NeedMargin);
     assert!(ids(&setup.shard.disk).is_empty());
     assert!(setup.ledger.disk.lock().unwrap().placed.is_empty());
+}
+
+/// Whether it is settled at once or later, the reply says what became of it.
+#[test]
+fn a_withdrawal_is_answered_when_it_is_settled() {
+    for weather in [Weather::default(), STORM] {
+        let setup = setup(weather, 11, Duration::from_secs(60));
+        let orders = setup.client.orders();
+        for transfer in 1..20 {
+            for (account, reject) in [(1, Reject::None), (POOR_FROM, Reject::WithdrawalTooLarge)] {
+                let account = AccountId(account);
+                let withdraw = Withdraw { account, _pad: 0, transfer, amount: 5 };
+                let command = Command::Withdraw(withdraw);
+                let reply = setup.runtime.block_on(orders.submit(ShardId::LEDGER, command, 0));
+                assert_eq!(reply.unwrap().outcome.reject, reject);
+            }
+        }
+    }
 }
 
 #[test]

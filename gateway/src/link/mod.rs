@@ -23,6 +23,7 @@ mod idle;
 mod modes;
 mod rounds;
 mod session;
+mod settlements;
 mod shard;
 pub mod status;
 

@@ -44,6 +44,7 @@ impl Lane {
             | Command::IndexPrices(_)
             | Command::Deposit(_)
             | Command::Lend(_)
+            | Command::Withdraw(_)
             | Command::Grant(_)
             | Command::Recall(_)
             | Command::Return(_)

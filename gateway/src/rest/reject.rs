@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use axum::http::StatusCode;
 use protocol::{Reject, order::PriceMatch};
 
 use super::{auth, error::ApiError};
@@ -152,6 +153,11 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         R::IsolatedInsufficient => ApiError::new(-4051, "Isolated balance insufficient."),
         R::AmountInvalid => ApiError::invalid("amount"),
         R::TransferDuplicate => ApiError::invalid("transfer"),
+        R::WithdrawalTooLarge => ApiError::new(-2018, "Balance is insufficient."),
+        R::WithdrawalTimeout => {
+            ApiError::new(-1008, "A shard did not answer in time: nothing was paid out.")
+                .with_status(StatusCode::SERVICE_UNAVAILABLE)
+        }
         R::UnknownAccount => ApiError::invalid("account"),
     }
 }

@@ -158,6 +158,7 @@ impl Instruments {
             | Event::Mark(_)
             | Event::CashChanged(_)
             | Event::LendSettled(_)
+            | Event::WithdrawalSettled(_)
             | Event::GrantIssued(_)
             | Event::RecallIssued(_)
             | Event::ReturnIssued(_)

@@ -182,6 +182,7 @@ impl Market {
             | Event::MarginCallIssued(_)
             | Event::CashChanged(_)
             | Event::LendSettled(_)
+            | Event::WithdrawalSettled(_)
             | Event::GrantIssued(_)
             | Event::RecallIssued(_)
             | Event::ReturnIssued(_)

@@ -13,10 +13,10 @@ use protocol::{
         ACCOUNTS_MAX, CASH_MAX, LINK_WINDOW_MAX, MODE_WAIT_US, PENDING_LENDS_MAX,
         PENDING_MODES_MAX, RECALL_WAIT_US,
     },
-    order::{CashReason, HoldState, ModeChange, PositionMode},
+    order::{CashReason, HoldFor, HoldState, ModeChange, PositionMode},
 };
 
-use super::{Answer, Context, no};
+use super::{Answer, Context, no, withdrawals::Leaving};
 
 /// All deposits together stay within this.
 const ALL_DEPOSITS_MAX: i128 = 1 << 62;
@@ -24,13 +24,14 @@ const SETTLED_PER_TICK: usize = 1_024;
 const CHANGES_PER_TICK: usize = 64;
 
 #[derive(Default)]
-struct Wallet {
-    free: i128,
+pub(super) struct Wallet {
+    pub free: i128,
     transfer: u64,
+    pub withdrawal: u64,
     /// By shard, net.
     lent: BTreeMap<u8, i128>,
     /// Shards that were ever granted some.
-    granted: BTreeSet<u8>,
+    pub granted: BTreeSet<u8>,
     hedge: bool,
 }
 
@@ -64,19 +65,22 @@ struct Waiting {
 }
 
 #[derive(Default)]
-struct Stream {
+pub(super) struct Stream {
     applied: u64,
-    sent: u64,
+    pub sent: u64,
     acked: u64,
 }
 
 pub struct Ledger {
     shards: u8,
-    wallets: BTreeMap<u32, Wallet>,
-    streams: BTreeMap<u8, Stream>,
+    pub(super) wallets: BTreeMap<u32, Wallet>,
+    pub(super) streams: BTreeMap<u8, Stream>,
     /// By the seq of the lend.
     waiting: BTreeMap<u64, Waiting>,
-    deposited: i128,
+    /// By the seq of the withdrawal.
+    pub(super) leaving: BTreeMap<u64, Leaving>,
+    /// Less withdrawals.
+    pub(super) deposited: i128,
     /// By the seq of the command.
     changes: BTreeMap<u64, Change>,
 }
@@ -88,6 +92,7 @@ impl Ledger {
             wallets: BTreeMap::new(),
             streams: (1..shards).map(|shard| (shard, Stream::default())).collect(),
             waiting: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             deposited: 0,
             changes: BTreeMap::new(),
         }
@@ -102,6 +107,7 @@ impl Ledger {
         match command {
             Command::Deposit(deposit) => self.deposit(deposit, events),
             Command::Lend(lend) => self.lend(context, lend, events),
+            Command::Withdraw(withdraw) => self.withdraw(context, withdraw, events),
             Command::Return(back) => self.take_back(back, events),
             Command::LinkAck(ack) => {
                 let Some(stream) = self.streams.get_mut(&ack.peer.0) else {
@@ -127,6 +133,7 @@ impl Ledger {
                 for seq in over {
                     self.end_change(seq, events);
                 }
+                self.give_up_withdrawals(context.now, events);
                 Ok(0)
             }
             Command::SetPositionMode(set) => self.set_mode(context, set, events),
@@ -178,6 +185,10 @@ impl Ledger {
             until: context.now + RECALL_WAIT_US,
             from: Vec::new(),
         };
+        if self.is_leaving(account) {
+            self.settle(context.seq, &waiting, events);
+            return Ok(0);
+        }
         if lacking > 0 {
             if self.waiting.len() == PENDING_LENDS_MAX {
                 return no(Reject::LedgerBusy);
@@ -255,7 +266,8 @@ impl Ledger {
         let (account, shard) = (AccountId(waiting.account), ShardId(waiting.shard));
         let free = self.wallets[&waiting.account].free;
         let (mut granted, mut link_seq) = (0, 0);
-        if free >= waiting.amount && has_room(&self.streams[&waiting.shard]) {
+        let may_have = waiting.call != 0 || !self.is_leaving(waiting.account);
+        if may_have && free >= waiting.amount && has_room(&self.streams[&waiting.shard]) {
             granted = waiting.amount.max(free / 4);
             let wallet = self.wallets.get_mut(&waiting.account).unwrap();
             *wallet.lent.entry(waiting.shard).or_default() += granted;
@@ -324,6 +336,7 @@ impl Ledger {
                 self.settle(back.lend, &waiting, events);
             }
         }
+        self.paid_in(back.lend, account, from, events);
         Ok(0)
     }
 
@@ -342,7 +355,8 @@ impl Ledger {
             return no(Reject::PositionModeUnchanged);
         }
         let busy = self.changes.len() == PENDING_MODES_MAX
-            || self.changes.values().any(|change| change.account == account)
+            || self.is_changing(account)
+            || self.is_leaving(account)
             || !self.streams.values().all(has_room);
         if busy {
             return no(Reject::LedgerBusy);
@@ -354,7 +368,8 @@ impl Ledger {
                 change: context.seq,
                 account: set.account,
                 to: ShardId(*shard),
-                _pad: [0; 3],
+                purpose: HoldFor::Mode,
+                _pad: [0; 2],
             }));
         }
         let change = Change {
@@ -372,6 +387,10 @@ impl Ledger {
         Ok(0)
     }
 
+    pub(super) fn is_changing(&self, account: u32) -> bool {
+        self.changes.values().any(|change| change.account == account)
+    }
+
     fn held(&mut self, held: &Held, events: &mut Vec<Event>) -> Answer {
         let account = held.account.0;
         let Some(stream) = self.streams.get_mut(&held.from.0) else {
@@ -381,7 +400,10 @@ impl Ledger {
             return no(Reject::Malformed);
         }
         stream.take(held.from.0, held.link_seq, events)?;
-        let Some(change) = self.changes.get_mut(&held.change) else { return Ok(0) };
+        let Some(change) = self.changes.get_mut(&held.change) else {
+            self.said(held, events);
+            return Ok(0);
+        };
         change.said.push((held.from.0, held.state));
         if change.silent(&self.streams) == 0 {
             self.end_change(held.change, events);
@@ -433,7 +455,7 @@ impl Ledger {
         }));
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         account: u32,
         reason: CashReason,
@@ -475,6 +497,6 @@ impl Stream {
     }
 }
 
-fn has_room(stream: &Stream) -> bool {
+pub(super) fn has_room(stream: &Stream) -> bool {
     stream.sent - stream.acked < LINK_WINDOW_MAX as u64
 }

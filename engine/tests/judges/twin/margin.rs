@@ -136,6 +136,15 @@ impl Shard {
         cash + each.sum::<i128>()
     }
 
+    /// What may leave the wallet: what is available but for profit that is not realised.
+    pub fn spare(&self, account: u32) -> i128 {
+        let symbols = self.markets.keys().filter(|symbol| !self.chosen(account, **symbol).isolated);
+        let legs = symbols
+            .flat_map(|symbol| PositionSide::ALL.iter().map(|side| (account, *symbol, *side)));
+        let profit: i128 = legs.map(|leg| self.value(leg) - self.holding(leg).entry).sum();
+        self.available(account) - profit.max(0)
+    }
+
     pub fn ask_available(
         &self,
         account: u32,

@@ -15,6 +15,7 @@ mod modes;
 mod orders;
 mod settings;
 mod shard;
+mod withdrawals;
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use protocol::{
     command::{Hold, Release},
     event::{HeldIssued, PositionModeChanged},
     limits::{ACCOUNTS_MAX, LINK_WINDOW_MAX},
-    order::{HoldState, ModeChange, PositionMode, PositionSide},
+    order::{HoldFor, HoldState, ModeChange, PositionMode, PositionSide},
 };
 
 use super::{Answer, no, shard::Shard};
@@ -24,19 +24,9 @@ impl Shard {
         }
         self.take(hold.link_seq)?;
         let id = hold.account.0;
-        let mut orders = self.markets.values().flat_map(|market| &market.orders);
-        let mut algos = self.markets.values().flat_map(|market| &market.algos);
-        let mut held = self.accounts.entry(id).or_default().holdings.values();
-        let state = if orders.any(|order| order.account == id)
-            || algos.any(|algo| algo.terms.account.0 == id)
-        {
-            HoldState::HasOrders
-        } else if held.any(|holding| holding.qty != 0) {
-            HoldState::HasPosition
-        } else {
-            HoldState::Clean
-        };
-        if state == HoldState::Clean {
+        self.accounts.entry(id).or_default();
+        let state = self.open_state(id);
+        if state == HoldState::Clean || hold.purpose == HoldFor::Withdrawal {
             self.accounts.get_mut(&id).unwrap().held = true;
             self.tell_mode(hold.account);
         }
@@ -47,8 +37,24 @@ impl Shard {
             account: hold.account,
             state,
             _pad: [0; 3],
+            spare: self.spare(id).clamp(i64::MIN.into(), i64::MAX.into()) as i64,
         }));
         Ok(0)
+    }
+
+    /// What stands against a change of the mode.
+    fn open_state(&self, id: u32) -> HoldState {
+        let mut orders = self.markets.values().flat_map(|market| &market.orders);
+        let mut algos = self.markets.values().flat_map(|market| &market.algos);
+        let known = self.accounts.get(&id);
+        let mut held = known.into_iter().flat_map(|known| known.holdings.values());
+        if orders.any(|order| order.account == id) || algos.any(|algo| algo.terms.account.0 == id) {
+            HoldState::HasOrders
+        } else if held.any(|holding| holding.qty != 0) {
+            HoldState::HasPosition
+        } else {
+            HoldState::Clean
+        }
     }
 
     pub fn release(&mut self, release: &Release) -> Answer {
@@ -56,12 +62,13 @@ impl Shard {
             return no(Reject::Malformed);
         }
         self.take(release.link_seq)?;
+        let clean = self.open_state(release.account.0) == HoldState::Clean;
         let Some(known) = self.accounts.get_mut(&release.account.0) else { return Ok(0) };
         if !known.held {
             return Ok(0);
         }
         known.held = false;
-        if release.mode != ModeChange::Keep {
+        if clean && release.mode != ModeChange::Keep {
             known.hedge = release.mode == ModeChange::Hedge;
         }
         self.tell_mode(release.account);

@@ -195,6 +195,7 @@ impl Shard {
             Command::SetMarginMode(body) => self.book_account(body.account.0),
             Command::MoveMargin(body) => self.book_account(body.account.0),
             Command::Recall(body) => self.book_account(body.account.0),
+            Command::Hold(body) => self.book_account(body.account.0),
             _ => {}
         }
         let (account, symbol) = match command {
@@ -223,6 +224,7 @@ impl Shard {
             | Command::Lend(_)
             | Command::Return(_)
             | Command::SetPositionMode(_)
+            | Command::Withdraw(_)
             | Command::Held(_)
             | Command::MarginCall(_) => return no(Reject::WrongShard),
             Command::PlaceAlgo(terms) => (terms.account, terms.symbol),
@@ -233,6 +235,17 @@ impl Shard {
         };
         if account.0 == 0 || account.0 as usize > ACCOUNTS_MAX {
             return no(Reject::UnknownAccount);
+        }
+        let held = self.accounts.get(&account.0).is_some_and(|known| known.held);
+        let moves = matches!(
+            command,
+            Command::Amend(_)
+                | Command::SetLeverage(_)
+                | Command::SetMarginMode(_)
+                | Command::MoveMargin(_)
+        );
+        if held && moves {
+            return no(Reject::AccountHeld);
         }
         let tries = matches!(
             command,
@@ -334,7 +347,11 @@ impl Shard {
         let mut amount = 0;
         if let Some(known) = self.accounts.get(&account.0) {
             let earmark = if self.now < known.earmark_until { known.earmark } else { 0 };
-            amount = (self.available(account.0) - earmark).clamp(0, most.into());
+            let spare = match known.held {
+                true => self.spare(account.0),
+                false => self.available(account.0) - earmark,
+            };
+            amount = spare.clamp(0, most.into());
         }
         if amount > 0 {
             self.move_cash(account, CashReason::ReturnIssued, -amount);

@@ -80,6 +80,7 @@ impl Step<'_> {
             | Event::BracketsSet(_)
             | Event::SymbolStateChanged(_)
             | Event::LendSettled(_)
+            | Event::WithdrawalSettled(_)
             | Event::GrantIssued(_)
             | Event::RecallIssued(_)
             | Event::ReturnIssued(_)

@@ -34,11 +34,12 @@ fn interleave(said: &[Said], picks: &[u8]) -> Vec<Said> {
     mixed
 }
 
-/// Deposits, profits, fees and fundings of an account, added up.
+/// Deposits less withdrawals, profits, fees and fundings of an account, added up.
 fn wallet(said: &[Said], account: AccountId) -> i128 {
     let of = |(_, _, event): &Said| match event {
         Event::CashChanged(change)
-            if change.account == account && change.reason == CashReason::Deposit =>
+            if change.account == account
+                && matches!(change.reason, CashReason::Deposit | CashReason::Withdraw) =>
         {
             i128::from(change.delta)
         }

@@ -183,6 +183,7 @@ impl Toy {
             3..=5 => self.trade(usize::from(a), usize::from(b)),
             6 => self.amend(usize::from(a), price, qty),
             7 => self.close(usize::from(a), CloseReason::Canceled),
+            8 if b % 3 == 0 => self.withdraw(account, i64::from(a) * 10_000),
             8 => self.deposit(account, i64::from(a) * 1_000_000),
             9 => self.grant(account, shard_of(symbol), i64::from(b) * 100_000),
             10 => self.give_back(account, shard_of(symbol), i64::from(b) * 10_000),
@@ -473,6 +474,11 @@ impl Toy {
     pub fn deposit(&mut self, account: AccountId, amount: Cash) {
         self.move_cash(ShardId::LEDGER, account, amount, CashReason::Deposit, ShardId::LEDGER, 0);
         self.end(ShardId::LEDGER, CommandKind::Deposit);
+    }
+
+    fn withdraw(&mut self, account: AccountId, amount: Cash) {
+        self.move_cash(ShardId::LEDGER, account, -amount, CashReason::Withdraw, ShardId::LEDGER, 0);
+        self.end(ShardId::LEDGER, CommandKind::Held);
     }
 
     pub fn grant(&mut self, account: AccountId, shard: ShardId, amount: Cash) {
