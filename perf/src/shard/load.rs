@@ -12,6 +12,8 @@ use protocol::{Seq, SessionId, limits::COMMAND_BYTES_MAX};
 use super::script::Script;
 use crate::machine::thread_cpu_ns;
 
+/// From one index price to the next: without them a symbol stops trading.
+const INDEX_NS: u64 = 2_000_000_000;
 /// Commands handed over in one duty cycle, as a busy transport would.
 const COMMANDS_PER_POLL: usize = 256;
 const NS_PER_S: u128 = 1_000_000_000;
@@ -78,6 +80,8 @@ pub struct Load {
     warm: usize,
     sent: usize,
     is_open: bool,
+    /// When the last index price was sent.
+    index_ns: u64,
     /// All before the measured ones has come out when this says so.
     done: Arc<AtomicU64>,
     last_warm_seq: Seq,
@@ -93,6 +97,7 @@ impl Load {
             warm,
             sent: 0,
             is_open: false,
+            index_ns: 0,
             done,
             last_warm_seq: 0,
             payload: [0; COMMAND_BYTES_MAX],
@@ -112,6 +117,19 @@ impl Load {
         }
         let elapsed = self.run.now_ns() - self.run.start_ns.load(Ordering::Acquire);
         self.warm + self.run.due_by(elapsed) as usize - self.sent
+    }
+
+    /// Says what the index is once more, as a feed does, when it is time for that.
+    fn send_index(&mut self, taker: &mut Taker<'_>) -> bool {
+        let now = self.run.now_ns();
+        if self.sent < self.script.setup_len() || now - self.index_ns < INDEX_NS {
+            return false;
+        }
+        self.index_ns = now;
+        let (envelope, command) = self.script.index();
+        let len = command.encode(&envelope, &mut self.payload);
+        taker.take(command.kind(), &self.payload[..len]);
+        true
     }
 
     fn send(&mut self, taker: &mut Taker<'_>) {
@@ -137,6 +155,7 @@ impl Source for Load {
             self.is_open = true;
             room -= 1;
         }
+        room -= usize::from(room > 0 && self.send_index(taker));
         let count = self.due().min(room);
         for _ in 0..count {
             self.send(taker);
@@ -198,8 +217,8 @@ impl Watch {
 impl Tap for Watch {
     fn frame(&mut self, seq: Seq, events: &[u8]) {
         let first = self.run.first_seq.load(Ordering::Acquire);
-        // Ticks of the node itself lie between the commands.
-        let is_command = !is_tick(events);
+        // Ticks of the node itself and index prices lie between the commands.
+        let is_command = !is_between(events);
         if first != 0 && seq >= first && is_command && self.seen < self.run.measured {
             self.measured();
         }
@@ -207,14 +226,16 @@ impl Tap for Watch {
     }
 }
 
-/// Whether a frame's only event is the outcome of a tick.
-fn is_tick(events: &[u8]) -> bool {
+/// Whether a frame is a tick or an index price, as its last event says.
+fn is_between(events: &[u8]) -> bool {
     use protocol::{CommandKind, Event, event::decode_next};
-    const TICK_BYTES: usize =
+    const OUTCOME_BYTES: usize =
         protocol::event::EVENT_HEADER_BYTES + size_of::<protocol::event::Outcome>();
-    events.len() == TICK_BYTES
-        && matches!(
-            decode_next(events),
-            Ok((_, Event::Outcome(outcome), _)) if outcome.command == CommandKind::Tick as u16
-        )
+    let Some(last) = events.len().checked_sub(OUTCOME_BYTES) else { return false };
+    matches!(
+        decode_next(&events[last..]),
+        Ok((_, Event::Outcome(outcome), _))
+            if [CommandKind::Tick as u16, CommandKind::IndexPrices as u16]
+                .contains(&outcome.command)
+    )
 }

@@ -79,11 +79,18 @@ impl<'a> Script<'a> {
         if command.kind().is_link() {
             return (Envelope::default(), command);
         }
+        (self.next_envelope(), command)
+    }
+
+    /// The index price, once more.
+    pub fn index(&mut self) -> (Envelope, Command) {
+        (self.next_envelope(), index())
+    }
+
+    fn next_envelope(&mut self) -> Envelope {
         let prev = self.number;
         self.number += 1;
-        let envelope =
-            Envelope { session: self.session, prev, number: self.number, ..Envelope::default() };
-        (envelope, command)
+        Envelope { session: self.session, prev, number: self.number, ..Envelope::default() }
     }
 
     #[inline]
@@ -156,9 +163,6 @@ fn setup() -> Vec<Command> {
     let mut rows = [Bracket::default(); BRACKETS_MAX];
     rows[0] = Bracket { floor: 0, cap: NOTIONAL_MAX, maintenance: 400_000, max_leverage: 125 };
     let brackets = Brackets { symbol: SYMBOL, count: 1, _pad: 0, rows };
-    let no_price = IndexPrice { symbol: SymbolId::NONE, _pad: [0; 6], price_e8: 0 };
-    let mut prices = IndexPrices { count: 1, _pad: [0; 6], rows: [no_price; INDEX_PRICES_MAX] };
-    prices.rows[0] = IndexPrice { symbol: SYMBOL, price_e8: INDEX_E8, ..no_price };
     let grants = (1..=u64::from(flow::ACCOUNTS)).map(|link_seq| {
         Command::Grant(Grant {
             link_seq,
@@ -168,12 +172,15 @@ fn setup() -> Vec<Command> {
             call: 0,
         })
     });
-    let listing = [
-        Command::ListSymbol(instrument()),
-        Command::SetBrackets(brackets),
-        Command::IndexPrices(prices),
-    ];
+    let listing = [Command::ListSymbol(instrument()), Command::SetBrackets(brackets), index()];
     listing.into_iter().chain(grants).collect()
+}
+
+fn index() -> Command {
+    let no_price = IndexPrice { symbol: SymbolId::NONE, _pad: [0; 6], price_e8: 0 };
+    let mut prices = IndexPrices { count: 1, _pad: [0; 6], rows: [no_price; INDEX_PRICES_MAX] };
+    prices.rows[0] = IndexPrice { symbol: SYMBOL, price_e8: INDEX_E8, ..no_price };
+    Command::IndexPrices(prices)
 }
 
 fn instrument() -> SymbolSpec {
