@@ -144,8 +144,7 @@ pub async fn gateway(config: Config) -> Result<(), Error> {
 
 /// Sends index prices until a signal ends it.
 pub async fn feed(config: FeedConfig) -> Result<(), Error> {
-    feed::base_prices(&config)?;
-    feed::check_sources(&config)?;
+    let plan = config.check()?;
     let transport = AeronTransport::connect(&config.aeron_dir)?;
     let (tell, lost) = oneshot::channel();
     let settings = feed::link_settings(&config);
@@ -153,7 +152,7 @@ pub async fn feed(config: FeedConfig) -> Result<(), Error> {
     tokio::select! {
         signal = end_signal() => signal.map_err(Error::from),
         error = lost => Err(error.map_or(Error::Ended { what: "the link" }, Error::from)),
-        ended = feed::run(&config, &link) => ended.map_err(Error::from),
+        ended = feed::run(&config, &plan, &link) => ended.map_err(Error::from),
     }
 }
 

@@ -1,215 +1,234 @@
-//! A source of prices over HTTP, in the format of Binance's tickers.
+//! A source that is asked by HTTP, over and over, for ticker prices.
 //!
-//! ```text
-//!   GET /fapi/v1/ticker/price  ─▶ [{"symbol":"BTCUSDT","price":"60000.1","time":1700000000000}, …]
-//!   GET /api/v3/ticker/price   ─▶ [{"symbol":"BTCUSDT","price":"60000.1"}, …], or one of them
-//! ```
-//!
-//! Each source is asked by a task of its own, so that a slow one delays nobody. What it answers is
-//! not trusted: its size, its time and every row are checked, and what is old counts for nothing.
+//! The server is not trusted: an answer has a largest size, a whole request a longest time,
+//! redirects are not followed, and a server that fails or asks for patience is asked less often.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, error::Error, fmt::Write as _, time::Duration};
 
-use reqwest::{Client, Url, redirect::Policy};
-use serde::Deserialize;
-use serde_json::Value;
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
-};
+use protocol::decimal;
+use reqwest::{Client, Response, StatusCode, header::RETRY_AFTER, redirect::Policy};
+use tokio::{sync::mpsc::Sender, time::sleep};
 use tracing::{info, warn};
 
-use super::{FeedError, combine::WEIGHT_MAX};
-use crate::clock::now_ms;
+use super::{
+    announced::Announced,
+    board::{Quote, SourceId},
+    config::HttpSource,
+    source::{Clock, Prices},
+    ticker::{self, Ticker},
+};
 
-/// An answer with every symbol of a large venue is a tenth of this.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Waits that make sense, in milliseconds.
-const WAIT_MS_MIN: u64 = 50;
-const WAIT_MS_MAX: u64 = 60_000;
+/// Every symbol of a large venue is a tenth of this.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The pause after a failure doubles up to this (or is one period, if that is longer).
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How long a server is left alone that says "too often" and not for how long.
+const THROTTLED: Duration = Duration::from_secs(60);
+const THROTTLED_MAX: Duration = Duration::from_secs(3_600);
+/// What Binance says to those who went on after "too often".
+const BANNED: u16 = 418;
+/// Symbols that one line of the log names.
+const NAMED_MAX: usize = 8;
 
-/// One source as it is configured.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpSource {
-    /// As logs call it.
-    pub name: String,
-    /// Of the ticker, `http` or `https`.
-    pub url: String,
-    /// Against the weights of the other sources.
-    #[serde(default = "weight")]
-    pub weight: u32,
-    /// The symbols it prices: our name to the one it uses.
-    pub symbols: BTreeMap<String, String>,
-    /// From one question to the next.
-    #[serde(default = "poll_ms")]
-    pub poll_ms: u64,
-    /// How long an answer may take.
-    #[serde(default = "timeout_ms")]
-    pub timeout_ms: u64,
-    /// A price that is older counts for nothing.
-    #[serde(default = "max_age_ms")]
-    pub max_age_ms: u64,
-}
-
-/// A price and when it was one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quote {
-    pub price_e8: i64,
-    at: Instant,
-}
-
-/// The last answer of a source, by the names it uses.
-pub type Quotes = BTreeMap<String, Quote>;
-
-/// Why a source gave no prices.
+/// Why a source gave no price, or not all of them.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    #[error("{0}")]
-    Http(#[from] reqwest::Error),
-    #[error("it answered {0}")]
-    Status(reqwest::StatusCode),
-    #[error("its answer has more than {BODY_BYTES_MAX} bytes")]
-    Oversized,
-    #[error("its answer is no ticker: {0}")]
+pub enum Fault {
+    #[error("no whole answer within {0} ms")]
+    Slow(u64),
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    #[error("the answer broke off: {0}")]
+    Broken(String),
+    #[error("answered with status {0}")]
+    Status(u16),
+    #[error("asked too often, has to be left alone for {} s", .0.as_secs())]
+    Throttled(Duration),
+    #[error("the answer is larger than {BODY_BYTES_MAX} bytes")]
+    Huge,
+    #[error("the answer is no ticker: {0}")]
     Garbage(#[from] serde_json::Error),
-    #[error("its answer prices none of its symbols")]
-    Nothing,
+    #[error("the answer has no usable price of {0}")]
+    Lacking(String),
 }
 
-/// A source that is being asked.
-pub struct Asked {
-    pub config: HttpSource,
-    quotes: watch::Receiver<Quotes>,
+/// What an answer was good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Whole,
+    /// Some of the symbols were there.
+    Partial,
+    Dead,
 }
 
-#[derive(Deserialize)]
-struct Ticker {
-    symbol: String,
-    price: String,
-    /// Of the price, in milliseconds; where there is none it is as old as the answer.
-    time: Option<i64>,
+/// Asks one server.
+pub struct Poller {
+    id: SourceId,
+    source: HttpSource,
+    clock: Clock,
+    http: Client,
 }
 
-impl HttpSource {
-    /// Checks what no answer could mend.
-    pub fn check(&self) -> Result<(), FeedError> {
-        let wrong =
-            |reason: &'static str| Err(FeedError::Source { name: self.name.clone(), reason });
-        let known = Url::parse(&self.url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-        if !known {
-            return wrong("its url is neither http nor https");
-        }
-        if self.symbols.is_empty() {
-            return wrong("it prices no symbol");
-        }
-        if !(1..=WEIGHT_MAX).contains(&self.weight) {
-            return wrong("its weight is outside 1 to 1000000");
-        }
-        let waits = [self.poll_ms, self.timeout_ms, self.max_age_ms];
-        if !waits.iter().all(|wait| (WAIT_MS_MIN..=WAIT_MS_MAX).contains(wait)) {
-            return wrong("a wait is outside 50 to 60000 milliseconds");
-        }
-        Ok(())
-    }
-
-    /// Starts to ask it; ends with the one who holds what is returned.
-    pub fn start(self) -> Result<Asked, FeedError> {
+impl Poller {
+    pub fn new(id: SourceId, source: HttpSource, clock: Clock) -> Result<Self, reqwest::Error> {
         let http = Client::builder()
-            .timeout(Duration::from_millis(self.timeout_ms))
+            .timeout(Duration::from_millis(source.timeout_ms))
             .redirect(Policy::none())
+            .user_agent("exchange-feed")
             .build()?;
-        let (tell, quotes) = watch::channel(Quotes::new());
-        tokio::spawn(ask_forever(http, self.clone(), tell));
-        Ok(Asked { config: self, quotes })
+        Ok(Self { id, source, clock, http })
     }
 
-    async fn ask(&self, http: &Client) -> Result<Quotes, SourceError> {
-        let mut response = http.get(&self.url).send().await?;
-        if !response.status().is_success() {
-            return Err(SourceError::Status(response.status()));
+    /// Asks until nobody takes the prices any more.
+    pub async fn run(self, out: Sender<Prices>) {
+        let period = Duration::from_millis(self.source.poll_ms);
+        let mut health = None;
+        let mut failures: u32 = 0;
+        loop {
+            let asked = tokio::time::Instant::now();
+            let (prices, fault) =
+                self.ask().await.unwrap_or_else(|fault| (Vec::new(), Some(fault)));
+            let now = match &fault {
+                None => Health::Whole,
+                Some(_) if prices.is_empty() => Health::Dead,
+                Some(_) => Health::Partial,
+            };
+            failures = if now == Health::Dead { failures.saturating_add(1) } else { 0 };
+            let pause = pause(period, failures, fault.as_ref());
+            self.tell(&mut health, now, fault);
+            if !prices.is_empty() && out.send(Prices { source: self.id, prices }).await.is_err() {
+                return;
+            }
+            sleep(pause.saturating_sub(asked.elapsed())).await;
         }
+    }
+
+    /// The prices of one answer, and what is wrong with it if not everything is right.
+    pub async fn ask(&self) -> Result<(Vec<(String, Quote)>, Option<Fault>), Fault> {
+        // a price is as old as its request, however long the answer took
+        let (asked_ms, wall_ms) = (self.clock.now_ms(), crate::clock::now_ms());
+        let answer = self.http.get(&self.source.url).send().await;
+        let response = self.judge(answer.map_err(|e| self.fault(e, Fault::Unreachable))?)?;
+        let tickers = ticker::parse(&self.body(response).await?)?;
+        let theirs: BTreeMap<&str, &Ticker> =
+            tickers.iter().map(|ticker| (ticker.symbol.as_str(), ticker)).collect();
+        let (mut prices, mut lacking) = (Vec::new(), Vec::new());
+        for (ours, name) in &self.source.symbols {
+            let ticker = theirs.get(name.as_str());
+            match ticker.and_then(|ticker| Some((ticker, positive_e8(&ticker.price)?))) {
+                Some((ticker, price_e8)) => {
+                    let age_ms = ticker.time.map_or(0, |time| wall_ms.saturating_sub(time).max(0));
+                    let at_ms = asked_ms.saturating_sub(age_ms);
+                    prices.push((ours.clone(), Quote { price_e8, at_ms }));
+                }
+                None => lacking.push(name.as_str()),
+            }
+        }
+        let fault = (!lacking.is_empty()).then(|| Fault::Lacking(named(&lacking)));
+        Ok((prices, fault))
+    }
+
+    fn judge(&self, response: Response) -> Result<Response, Fault> {
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
+        }
+        if status != StatusCode::TOO_MANY_REQUESTS && status.as_u16() != BANNED {
+            return Err(Fault::Status(status.as_u16()));
+        }
+        let after = response.headers().get(RETRY_AFTER);
+        let seconds = after.and_then(|text| text.to_str().ok()?.trim().parse().ok());
+        let wait = seconds.map_or(THROTTLED, Duration::from_secs);
+        Err(Fault::Throttled(wait.min(THROTTLED_MAX)))
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Fault> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.fault(e, Fault::Broken))? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(SourceError::Oversized);
+                return Err(Fault::Huge);
             }
             body.extend_from_slice(&chunk);
         }
-        let wanted: BTreeSet<&str> = self.symbols.values().map(String::as_str).collect();
-        let quotes = read(&body, &wanted, now_ms(), Instant::now())?;
-        if quotes.is_empty() { Err(SourceError::Nothing) } else { Ok(quotes) }
+        Ok(body)
     }
-}
 
-impl Asked {
-    /// Its price of one of our symbols, if it has a fresh one.
-    pub fn price_e8(&self, symbol: &str, now: Instant) -> Option<i64> {
-        let theirs = self.config.symbols.get(symbol)?;
-        let quote = self.quotes.borrow().get(theirs).copied()?;
-        let age = now.saturating_duration_since(quote.at);
-        (age <= Duration::from_millis(self.config.max_age_ms)).then_some(quote.price_e8)
+    fn fault(&self, error: reqwest::Error, other: fn(String) -> Fault) -> Fault {
+        if error.is_timeout() {
+            return Fault::Slow(self.source.timeout_ms);
+        }
+        // an address may carry a key, and does not belong into a log
+        other(causes(&error.without_url()))
     }
-}
 
-async fn ask_forever(http: Client, source: HttpSource, tell: watch::Sender<Quotes>) {
-    let mut ticks = interval(Duration::from_millis(source.poll_ms));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut answered = None;
-    while !tell.is_closed() {
-        ticks.tick().await;
-        let answer = source.ask(&http).await;
-        // once, not with each question
-        if answered.replace(answer.is_ok()) != Some(answer.is_ok()) {
-            match &answer {
-                Ok(_) => info!(source = source.name, "an index source answers"),
-                Err(error) => warn!(source = source.name, %error, "an index source gives nothing"),
+    fn tell(&self, health: &mut Option<Announced<Health>>, now: Health, fault: Option<Fault>) {
+        let now_ms = self.clock.now_ms();
+        // whatever it is at first is news
+        let is_first = health.is_none();
+        let health = health.get_or_insert_with(|| Announced::new(now));
+        if !health.is_news(now, now_ms) && !is_first {
+            return;
+        }
+        let source = &self.source.name;
+        match (now, fault) {
+            (Health::Partial, Some(fault)) => {
+                warn!(source, %fault, "a price source lacks symbols");
             }
-        }
-        if let Ok(quotes) = answer {
-            tell.send_replace(quotes);
+            (Health::Dead, Some(fault)) => warn!(source, %fault, "a price source gives nothing"),
+            (_, Some(_)) | (_, None) => info!(source, "a price source answers"),
         }
     }
 }
 
-/// The rows of an answer that are wanted and in order; one that is not spoils no other.
-fn read(
-    body: &[u8],
-    wanted: &BTreeSet<&str>,
-    now_ms: i64,
-    now: Instant,
-) -> Result<Quotes, serde_json::Error> {
-    let rows = match serde_json::from_slice(body)? {
-        Value::Array(rows) => rows,
-        row => vec![row],
-    };
-    let quote = |row: Value| {
-        let ticker = Ticker::deserialize(row).ok()?;
-        let price_e8 = protocol::decimal::parse(&ticker.price, 8).ok().filter(|p| *p > 0)?;
-        let age = ticker.time.map_or(0, |time| now_ms.saturating_sub(time));
-        // a clock that is ahead makes no price fresher than the answer
-        let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
-        let at = now.checked_sub(age)?;
-        wanted.contains(ticker.symbol.as_str()).then_some((ticker.symbol, Quote { price_e8, at }))
-    };
-    Ok(rows.into_iter().filter_map(quote).collect())
+/// From one request to the next.
+fn pause(period: Duration, failures: u32, fault: Option<&Fault>) -> Duration {
+    match fault {
+        Some(Fault::Throttled(wait)) => period.max(*wait),
+        _ if failures <= 1 => period,
+        _ => period.saturating_mul(1 << (failures - 1).min(8)).min(BACKOFF_MAX.max(period)),
+    }
 }
 
-fn weight() -> u32 {
-    1
+fn positive_e8(price: &str) -> Option<i64> {
+    decimal::parse(price, 8).ok().filter(|price_e8| *price_e8 > 0)
 }
 
-fn poll_ms() -> u64 {
-    1_000
+fn named(symbols: &[&str]) -> String {
+    let mut text = symbols[..symbols.len().min(NAMED_MAX)].join(", ");
+    if symbols.len() > NAMED_MAX {
+        let _ = write!(text, " and {} more", symbols.len() - NAMED_MAX);
+    }
+    text
 }
 
-fn timeout_ms() -> u64 {
-    2_000
+/// An error with what caused it: the first alone often says only that a request failed.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let _ = write!(text, ": {cause}");
+        next = cause.source();
+    }
+    text
 }
 
-fn max_age_ms() -> u64 {
-    5_000
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_fails_is_asked_less_often() {
+        let period = Duration::from_secs(1);
+        let pauses: Vec<u64> = (0..6).map(|n| pause(period, n, None).as_secs()).collect();
+        assert_eq!(pauses, [1, 1, 2, 4, 5, 5]);
+        assert_eq!(pause(period * 20, 9, None), period * 20);
+        assert_eq!(pause(period, u32::MAX, None), BACKOFF_MAX);
+        let throttled = Fault::Throttled(Duration::from_secs(30));
+        assert_eq!(pause(period, 1, Some(&throttled)).as_secs(), 30);
+    }
+
+    #[test]
+    fn a_line_of_the_log_stays_short() {
+        assert_eq!(named(&["A", "B"]), "A, B");
+        assert_eq!(named(&["A"; 10]), "A, A, A, A, A, A, A, A and 2 more");
+    }
 }

@@ -1,208 +1,335 @@
-//! Sources against a server on this machine that is right, old, wild, slow, huge, garbled or gone.
+//! The HTTP sources against local servers that are right, slow, huge, wrong, wild, stale or dead.
 
 use std::{
-    sync::{Arc, Mutex},
+    collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::State,
-    http::{Response, StatusCode, header},
-    routing::get,
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::sleep,
 };
-use tokio::{net::TcpListener, time::sleep};
 
 use super::{
-    combined,
-    http::{Asked, HttpSource},
+    board::SourceId,
+    config::{HttpSource, Plan},
+    http::{BODY_BYTES_MAX, Fault, Poller},
+    source::{Clock, Sources},
 };
-use crate::clock::now_ms;
 
-const E8: i64 = 100_000_000;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT_MS: u64 = 300;
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the server does when it is asked.
+/// What a server does with a request.
 #[derive(Clone, Debug)]
-enum Mood {
-    Says(String),
-    Waits,
-    Floods,
-    Breaks,
-    Redirects,
+enum Manner {
+    /// This body, with status 200.
+    Body(String),
+    /// A status line's end, headers and no body.
+    Status(&'static str),
+    /// Nothing at all, for longer than anybody waits.
+    Silent,
+    /// A right answer, one byte at a time and never whole.
+    Dripping,
+    /// A body without an end.
+    Endless,
+    /// Half of what it announced.
+    Cut,
 }
 
-/// Serves a ticker; returns its address, and what changes its mood.
-async fn serve(mood: Mood) -> (String, Arc<Mutex<Mood>>) {
-    let mood = Arc::new(Mutex::new(mood));
+/// A server on a free loopback port.
+struct Server {
+    url: String,
+    manner: Arc<Mutex<Manner>>,
+    requests: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/fapi/v1/ticker/price", listener.local_addr().unwrap());
+        let manner = Arc::new(Mutex::new(manner));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (now, seen) = (manner.clone(), requests.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(socket, now.clone(), seen.clone()));
+            }
+        });
+        Self { url, manner, requests, task }
+    }
+
+    fn set(&self, manner: Manner) {
+        *self.manner.lock() = manner;
+    }
+
+    fn source(&self, name: &str, weight: u32) -> HttpSource {
+        HttpSource {
+            name: name.into(),
+            url: self.url.clone(),
+            weight,
+            poll_ms: 500,
+            timeout_ms: TIMEOUT_MS,
+            max_age_ms: 1_500,
+            symbols: [("BTCUSDT".to_owned(), "XBTUSD".to_owned())].into(),
+        }
+    }
+
+    fn poller(&self) -> Poller {
+        Poller::new(SourceId(0), self.source("one", 1), Clock::start()).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One request a connection; a client that goes away ends it.
+async fn serve(mut socket: TcpStream, manner: Arc<Mutex<Manner>>, seen: Arc<Mutex<Vec<String>>>) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        match socket.read_u8().await {
+            Ok(byte) => request.push(byte),
+            Err(_) => return,
+        }
+    }
+    seen.lock().push(String::from_utf8_lossy(&request).into_owned());
+    let manner = manner.lock().clone();
+    let head = |length: usize| {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n")
+    };
+    let mut say = async |text: String| socket.write_all(text.as_bytes()).await.is_ok();
+    match manner {
+        Manner::Body(body) => {
+            say(head(body.len()) + &body).await;
+        }
+        Manner::Status(status) => {
+            say(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await;
+        }
+        Manner::Silent => sleep(PATIENCE).await,
+        Manner::Dripping => {
+            let mut goes_on = say(head(1_000)).await;
+            while goes_on {
+                sleep(Duration::from_millis(20)).await;
+                goes_on = say(" ".into()).await;
+            }
+        }
+        Manner::Endless => {
+            let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+            let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+            let mut goes_on = say(chunked).await;
+            while goes_on {
+                goes_on = say(chunk.clone()).await;
+            }
+        }
+        Manner::Cut => {
+            say(head(1_000) + "[{\"symbol\":\"XBTUSD\",").await;
+        }
+    }
+}
+
+fn ticker(price: &str) -> Manner {
+    Manner::Body(format!(r#"{{"symbol":"XBTUSD","price":"{price}"}}"#))
+}
+
+fn ticker_at(price: &str, time: i64) -> Manner {
+    Manner::Body(format!(r#"{{"symbol":"XBTUSD","price":"{price}","time":{time}}}"#))
+}
+
+async fn fault(manner: Manner) -> Fault {
+    let server = Server::start(manner).await;
+    server.poller().ask().await.expect_err("it is wrong")
+}
+
+#[tokio::test]
+async fn an_answer_gives_prices_by_our_symbols() {
+    let body = r#"[{"symbol":"ETHUSD","price":"1"},{"symbol":"XBTUSD","price":"60000.125"}]"#;
+    let server = Server::start(Manner::Body(body.into())).await;
+    let (prices, fault) = server.poller().ask().await.unwrap();
+    assert_eq!(prices.len(), 1);
+    assert_eq!((prices[0].0.as_str(), prices[0].1.price_e8), ("BTCUSDT", 6_000_012_500_000));
+    assert!(fault.is_none());
+    assert!(server.requests.lock()[0].starts_with("GET /fapi/v1/ticker/price HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn a_price_is_as_old_as_its_request_or_as_its_time() {
+    let server = Server::start(ticker("1")).await;
+    let clock = Clock::start();
+    let poller = Poller::new(SourceId(0), server.source("one", 1), clock).unwrap();
+    let before_ms = clock.now_ms();
+    let at_ms = async || poller.ask().await.unwrap().0[0].1.at_ms;
+    assert!((before_ms..=clock.now_ms()).contains(&at_ms().await));
+    let wall_ms = crate::clock::now_ms();
+    server.set(ticker_at("1", wall_ms - 60_000));
+    assert!(at_ms().await <= clock.now_ms() - 60_000);
+    // a clock that goes before ours makes nothing younger than it is
+    server.set(ticker_at("1", wall_ms + 60_000));
+    assert!(at_ms().await <= clock.now_ms());
+    for time in [i64::MIN, i64::MAX] {
+        server.set(ticker_at("1", time));
+        assert!(at_ms().await <= clock.now_ms());
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_fail_has_its_name() {
+    assert!(matches!(fault(Manner::Silent).await, Fault::Slow(TIMEOUT_MS)));
+    assert!(matches!(fault(Manner::Dripping).await, Fault::Slow(TIMEOUT_MS)));
+    assert!(matches!(fault(Manner::Cut).await, Fault::Broken(_)));
+    assert!(matches!(fault(Manner::Body("<html>".into())).await, Fault::Garbage(_)));
+    assert!(matches!(fault(Manner::Status("503 Busy")).await, Fault::Status(503)));
+    let redirect = "302 Found\r\nlocation: http://127.0.0.1:1/";
+    assert!(matches!(fault(Manner::Status(redirect)).await, Fault::Status(302)));
+
+    let wait = |fault| match fault {
+        Fault::Throttled(wait) => wait.as_secs(),
+        other => panic!("{other}"),
+    };
+    let patience = "429 Too Many Requests\r\nretry-after: 7";
+    assert_eq!(wait(fault(Manner::Status(patience)).await), 7);
+    assert_eq!(wait(fault(Manner::Status("418 I'm a teapot")).await), 60);
+    let forever = "418 I'm a teapot\r\nretry-after: 999999999";
+    assert_eq!(wait(fault(Manner::Status(forever)).await), 3_600);
+
+    let server = Server::start(Manner::Silent).await;
+    let poller = server.poller();
+    drop(server);
+    sleep(Duration::from_millis(50)).await;
+    let dead = poller.ask().await.expect_err("nobody listens");
+    assert!(matches!(dead, Fault::Unreachable(_)), "{dead}");
+    assert!(dead.to_string().contains("refused"), "{dead}");
+}
+
+#[tokio::test]
+async fn no_more_is_read_than_the_limit() {
+    let server = Server::start(Manner::Endless).await;
+    let mut source = server.source("one", 1);
+    source.timeout_ms = 20_000;
+    let poller = Poller::new(SourceId(0), source, Clock::start()).unwrap();
+    assert!(matches!(poller.ask().await.expect_err("it is huge"), Fault::Huge));
+    let padding = " ".repeat(BODY_BYTES_MAX);
+    server.set(Manner::Body(format!(r#"{{"symbol":"XBTUSD","price":"1"}}{padding}"#)));
+    assert!(matches!(poller.ask().await.expect_err("it is too long"), Fault::Huge));
+    let padding = " ".repeat(BODY_BYTES_MAX - 100);
+    server.set(Manner::Body(format!(r#"{{"symbol":"XBTUSD","price":"1"}}{padding}"#)));
+    assert_eq!(poller.ask().await.unwrap().0.len(), 1);
+}
+
+#[tokio::test]
+async fn a_price_that_is_none_does_not_spoil_the_others() {
+    let body = r#"[{"symbol":"C","price":null},7,{"symbol":"A","price":"2.5"},{"symbol":"B","price":"-1"}]"#;
+    let server = Server::start(Manner::Body(body.into())).await;
+    let mut source = server.source("one", 1);
+    source.symbols = ["A", "B", "C"].map(|s| (s.to_owned(), s.to_owned())).into();
+    let poller = Poller::new(SourceId(0), source, Clock::start()).unwrap();
+    let (prices, fault) = poller.ask().await.unwrap();
+    assert_eq!(prices.iter().map(|(s, _)| s.as_str()).collect::<Vec<_>>(), ["A"]);
+    assert_eq!(fault.unwrap().to_string(), "the answer has no usable price of B, C");
+    for wrong in ["0", "", "NaN", "1e400", "0.000000001", "99999999999999"] {
+        server.set(Manner::Body(format!(r#"[{{"symbol":"A","price":"{wrong}"}}]"#)));
+        assert!(poller.ask().await.unwrap().0.is_empty(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn https_speaks_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/fapi/v1/ticker/price", listener.local_addr().unwrap());
-    let router = Router::new().route("/fapi/v1/ticker/price", get(answer)).with_state(mood.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (url, mood)
+    let port = listener.local_addr().unwrap().port();
+    let server = Server::start(Manner::Silent).await;
+    let source = HttpSource {
+        url: format!("https://localhost:{port}/api/v3/ticker/price"),
+        timeout_ms: 5_000,
+        ..server.source("one", 1)
+    };
+    let poller = Poller::new(SourceId(0), source, Clock::start()).unwrap();
+    let greeting = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut greeting = vec![0; 5];
+        socket.read_exact(&mut greeting).await.unwrap();
+        let length = usize::from(u16::from_be_bytes([greeting[3], greeting[4]]));
+        greeting.resize(5 + length, 0);
+        socket.read_exact(&mut greeting[5..]).await.unwrap();
+        socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        greeting
+    });
+    let fault = poller.ask().await.expect_err("the server speaks no TLS");
+    assert!(matches!(fault, Fault::Unreachable(_)), "{fault}");
+    // a handshake record with a ClientHello that names the host
+    let greeting = greeting.await.unwrap();
+    assert_eq!((greeting[0], greeting[1], greeting[5]), (22, 3, 1));
+    assert!(greeting.windows(9).any(|bytes| bytes == b"localhost"));
 }
 
-async fn answer(State(mood): State<Arc<Mutex<Mood>>>) -> Response<Body> {
-    let mood = mood.lock().unwrap().clone();
-    let response = Response::builder();
-    match mood {
-        Mood::Says(text) => response.body(text.into()),
-        Mood::Waits => {
-            sleep(Duration::from_secs(30)).await;
-            response.body(futures(1_000, 0).into())
+/// Waits until BTCUSDT has that index, or none.
+async fn settle(sources: &mut Sources, expected: Option<i64>) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let indices: BTreeMap<String, i64> = sources.indices().unwrap().into_iter().collect();
+        let found = indices.get("BTCUSDT").map(|price_e8| price_e8 / 1_000_000);
+        if found == expected {
+            return;
         }
-        Mood::Floods => response.body(vec![b' '; 3 * 1024 * 1024].into()),
-        Mood::Breaks => response.status(StatusCode::BAD_GATEWAY).body("sorry".into()),
-        Mood::Redirects => {
-            let there = "http://127.0.0.1:1/";
-            response.status(StatusCode::FOUND).header(header::LOCATION, there).body(Body::empty())
-        }
-    }
-    .unwrap()
-}
-
-/// As `/fapi/v1/ticker/price` says it.
-fn futures(price: i64, age_ms: i64) -> String {
-    let time = now_ms() - age_ms;
-    format!(
-        r#"[{{"symbol":"OTHER","price":"7","time":{time}}},
-            {{"symbol":"BTCUSDT","price":"{price}.50","time":{time}}}]"#
-    )
-}
-
-/// As `/api/v3/ticker/price?symbol=…` says it.
-fn spot(price: i64) -> String {
-    format!(r#"{{"symbol":"BTCUSDT","price":"{price}.50"}}"#)
-}
-
-fn source(url: &str) -> HttpSource {
-    HttpSource {
-        name: "test".to_owned(),
-        url: url.to_owned(),
-        weight: 1,
-        symbols: [("BTC".to_owned(), "BTCUSDT".to_owned())].into(),
-        poll_ms: 50,
-        timeout_ms: 200,
-        max_age_ms: 600,
-    }
-}
-
-fn price(source: &Asked) -> Option<i64> {
-    source.price_e8("BTC", Instant::now())
-}
-
-/// Waits until what a source says is so, as long as it takes a machine that is busy.
-async fn until(what: impl Fn() -> bool) {
-    let waited = Instant::now();
-    while !what() {
-        assert!(waited.elapsed() < PATIENCE, "it never came to be");
+        assert!(Instant::now() < deadline, "{found:?} instead of {expected:?}");
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-#[tokio::test]
-async fn both_tickers_are_read() {
-    for text in [futures(1_000, 0), spot(1_000)] {
-        let (url, mood) = serve(Mood::Says(text)).await;
-        let asked = source(&url).start().unwrap();
-        until(|| price(&asked) == Some(1_000 * E8 + E8 / 2)).await;
-        assert_eq!(asked.price_e8("BTCUSDT", Instant::now()), None, "not by the name it uses");
-        *mood.lock().unwrap() = Mood::Says(spot(1_001));
-        until(|| price(&asked) == Some(1_001 * E8 + E8 / 2)).await;
-    }
-}
-
-/// What was said before counts until it is old, and then nothing does.
-#[tokio::test]
-async fn a_source_that_fails_is_dropped_when_its_price_is_old() {
-    let garbage = |text: &str| Mood::Says(text.to_owned());
-    let nonsense = [
-        r#"[{"symbol":"BTCUSDT","price":"-1"}]"#,
-        r#"[{"symbol":"BTCUSDT","price":"1e30"}]"#,
-        r#"[{"symbol":"BTCUSDT","price":"NaN"}]"#,
-        r#"{"code":-1121,"msg":"Invalid symbol."}"#,
-        r#"[{"symbol":"BTCUSDT","price":"#,
-        "<html>",
-        "",
-    ];
-    let moods = [Mood::Waits, Mood::Floods, Mood::Breaks, Mood::Redirects];
-    let mut tasks = Vec::new();
-    for wrong in moods.into_iter().chain(nonsense.map(garbage)) {
-        tasks.push(tokio::spawn(async move {
-            let (url, mood) = serve(Mood::Says(spot(1_000))).await;
-            let asked = source(&url).start().unwrap();
-            until(|| price(&asked).is_some()).await;
-            *mood.lock().unwrap() = wrong.clone();
-            let dropped = tokio::time::timeout(PATIENCE / 2, until(|| price(&asked).is_none()));
-            assert!(dropped.await.is_ok(), "{wrong:?} gives {:?}", price(&asked));
-            *mood.lock().unwrap() = Mood::Says(spot(1_002));
-            until(|| price(&asked) == Some(1_002 * E8 + E8 / 2)).await;
-        }));
-    }
-    for task in tasks {
-        task.await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_source_that_repeats_an_old_price_is_dropped() {
-    let (url, mood) = serve(Mood::Says(futures(1_000, 5_000))).await;
-    let asked = source(&url).start().unwrap();
-    sleep(Duration::from_millis(300)).await;
-    assert_eq!(price(&asked), None);
-    // a clock that is ahead is no reason to refuse
-    *mood.lock().unwrap() = Mood::Says(futures(1_000, -5_000));
-    until(|| price(&asked).is_some()).await;
-}
-
-#[tokio::test]
-async fn a_row_that_is_wrong_spoils_no_other() {
-    let text = r#"[{"symbol":"X","price":null}, 7, {"symbol":"BTCUSDT","price":"9"}]"#;
-    let (url, _mood) = serve(Mood::Says(text.to_owned())).await;
-    let asked = source(&url).start().unwrap();
-    until(|| price(&asked) == Some(9 * E8)).await;
-}
-
-/// Three sources: one turns wild, then another dies, then the last two.
+/// Prices are hundredths in here: three sources of weight 1, 1 and 2 at 100, 101 and 102.
 #[tokio::test]
 async fn sources_stand_in_for_each_other_until_too_few_are_left() {
-    let mut sources = Vec::new();
-    let mut moods = Vec::new();
-    for at in [1_000, 1_001, 1_002] {
-        let (url, mood) = serve(Mood::Says(spot(at))).await;
-        sources.push(source(&url).start().unwrap());
-        moods.push(mood);
+    let servers = [ticker("100"), ticker("101"), ticker("102")]
+        .map(async |manner| Server::start(manner).await);
+    let [one, two, three] = servers;
+    let (one, two, three) = (one.await, two.await, three.await);
+    let http = vec![one.source("one", 1), two.source("two", 1), three.source("three", 2)];
+    let plan = Plan { sources_min: 2, seed: 0, bases: BTreeMap::new(), http };
+    let mut sources = Sources::start(&plan).unwrap();
+    settle(&mut sources, Some(10_125)).await;
+
+    // wild, and back
+    three.set(ticker("200"));
+    settle(&mut sources, Some(10_050)).await;
+    three.set(ticker("102"));
+    settle(&mut sources, Some(10_125)).await;
+
+    // stale by its own word, slow, huge, garbage: each is dropped, and comes back
+    let stale = ticker_at("102", crate::clock::now_ms() - 60_000);
+    for manner in [stale, Manner::Silent, Manner::Endless, Manner::Body("{}".into())] {
+        three.set(manner);
+        settle(&mut sources, Some(10_050)).await;
+        three.set(ticker("102"));
+        settle(&mut sources, Some(10_125)).await;
     }
-    let index = || combined(&sources, 2, "BTC", Instant::now());
-    let half = E8 / 2;
-    until(|| index() == Some(1_001 * E8 + half)).await;
-    *moods[2].lock().unwrap() = Mood::Says(spot(9_000));
-    until(|| index() == Some(1_000 * E8 + half + half)).await;
-    *moods[2].lock().unwrap() = Mood::Breaks;
-    *moods[1].lock().unwrap() = Mood::Says(spot(1_010));
-    until(|| index() == Some(1_005 * E8 + half)).await;
-    *moods[0].lock().unwrap() = Mood::Waits;
-    until(|| index().is_none()).await;
-    *moods[0].lock().unwrap() = Mood::Says(spot(1_000));
-    until(|| index() == Some(1_005 * E8 + half)).await;
+
+    // two are wild: the median
+    one.set(ticker("10"));
+    three.set(ticker("1000"));
+    settle(&mut sources, Some(10_100)).await;
+
+    // dead for good: with one left, there is no index
+    drop((one, three));
+    settle(&mut sources, None).await;
+    drop(two);
 }
 
 #[tokio::test]
-async fn nobody_there_is_no_price() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    drop(listener);
-    let asked = source(&url).start().unwrap();
-    sleep(Duration::from_millis(300)).await;
-    assert_eq!(price(&asked), None);
-}
-
-/// A certificate nobody has signed is not believed, and that is all: the client does speak TLS.
-#[tokio::test]
-async fn https_is_spoken() {
-    let (url, _mood) = serve(Mood::Says(spot(1_000))).await;
-    let asked = source(&url.replace("http:", "https:")).start().unwrap();
-    sleep(Duration::from_millis(300)).await;
-    assert_eq!(price(&asked), None);
+async fn a_server_is_asked_once_a_period_and_left_alone_when_it_says_so() {
+    let (fine, strict) = (Server::start(ticker("1")).await, Server::start(ticker("1")).await);
+    strict.set(Manner::Status("429 Too Many Requests\r\nretry-after: 60"));
+    let http = vec![fine.source("fine", 1), strict.source("strict", 1)];
+    let plan = Plan { sources_min: 1, seed: 0, bases: BTreeMap::new(), http };
+    let _sources = Sources::start(&plan).unwrap();
+    sleep(Duration::from_millis(1_800)).await;
+    let asked = fine.requests.lock().len();
+    assert!((2..=4).contains(&asked), "{asked}");
+    assert_eq!(strict.requests.lock().len(), 1);
 }

@@ -1,27 +1,28 @@
 //! The index-price feed, a process of its own: `gateway --role feed`.
 //!
-//! It sends each shard one frame of prices a period. A symbol's price is a simulation, which says so
-//! by its name in the configuration, or is combined of what HTTP sources say. A restarted
-//! simulation goes on from the last index prices in the shards' logs, which it learns from a
-//! gateway. A symbol with too few sources is not sent: the engine sees its index stay away.
-//!
-//! ```text
-//!   walk ────────────────────┐
-//!   http ─▶ fresh? ─▶ near? ─┴▶ price ─▶ one frame a shard and period
-//! ```
+//! It sends each shard one frame of prices a period. A symbol's index is simulated, and then
+//! its table in the configuration is named so, or combined from real sources. A restarted feed
+//! goes on from the last simulated prices in the shards' logs, which it learns from a gateway.
 
+mod announced;
+pub mod board;
+#[cfg(test)]
+mod board_test;
 pub mod combine;
 #[cfg(test)]
 mod combine_test;
-mod http;
+pub mod config;
+pub mod http;
 #[cfg(test)]
 mod http_test;
-mod source;
+pub mod source;
+mod ticker;
+mod venue;
 mod walk;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use protocol::{
@@ -30,56 +31,22 @@ use protocol::{
     limits::INDEX_PRICES_MAX,
     order::SessionKind,
 };
-use serde::Deserialize;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use crate::link::{self, Client, Listener, Orders, Received};
-use combine::{Part, SOURCES_MAX, combine};
-use http::Asked;
-use source::{Listed, Venue};
+pub use config::{FeedConfig, Plan};
+use source::Sources;
+use venue::{Listed, Venue};
 use walk::Walk;
-
-pub use http::HttpSource;
 
 /// Two prices a second and symbol: more would keep an idle cluster awake.
 const PERIOD: Duration = Duration::from_millis(500);
 /// A price that could not be sent in time is worth nothing any more.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(100);
-
-/// The `feed.toml` of a cluster.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FeedConfig {
-    pub cluster: u64,
-    pub aeron_dir: std::path::PathBuf,
-    /// Where nodes announce themselves and listen.
-    pub channel: String,
-    /// The gateway's admin listener, which knows the symbols and their last prices.
-    pub admin_url: String,
-    pub admin_token: String,
-    /// Draws the simulated walk.
-    #[serde(default)]
-    pub seed: u64,
-    #[serde(default)]
-    pub simulation: Vec<Simulated>,
-    /// Sources in Binance's ticker format.
-    #[serde(default)]
-    pub http: Vec<HttpSource>,
-    /// Fresh sources that a price takes at the least.
-    #[serde(default = "sources_min")]
-    pub sources_min: usize,
-}
-
-/// One simulated index.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Simulated {
-    pub symbol: String,
-    /// Where it starts, and what it is drawn back to: a decimal text.
-    pub price: String,
-}
+/// How often the gateway is asked for symbols that are not listed yet, once some are.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
@@ -87,62 +54,16 @@ pub enum FeedError {
     Price { symbol: String, price: String },
     #[error("{symbol} stands twice among the simulated symbols")]
     Twice { symbol: String },
-    #[error("{symbol} is simulated and has sources: it is one or the other")]
-    Mixed { symbol: String },
-    #[error("{symbol} has fewer sources than the {least} that its price takes")]
-    TooFew { symbol: String, least: usize },
-    #[error("there are more than {SOURCES_MAX} sources")]
-    TooMany,
-    #[error("the source {name}: {reason}")]
-    Source { name: String, reason: &'static str },
+    #[error("{what}: {reason}")]
+    Config { what: String, reason: String },
     #[error("the HTTP client could not be made: {0}")]
     Http(#[from] reqwest::Error),
+    #[error("a source's task has ended")]
+    SourceEnded,
     #[error("the link could not be started: {0}")]
     Thread(#[from] std::io::Error),
     #[error(transparent)]
     Transport(#[from] transport::Error),
-}
-
-/// The base prices of a configuration, checked: symbol to price in units of 1e-8.
-pub fn base_prices(config: &FeedConfig) -> Result<BTreeMap<String, i64>, FeedError> {
-    let mut bases = BTreeMap::new();
-    for Simulated { symbol, price } in &config.simulation {
-        let price_e8 = protocol::decimal::parse(price, 8).ok().filter(|p| *p > 0);
-        let Some(price_e8) = price_e8 else {
-            return Err(FeedError::Price { symbol: symbol.clone(), price: price.clone() });
-        };
-        if bases.insert(symbol.clone(), price_e8).is_some() {
-            return Err(FeedError::Twice { symbol: symbol.clone() });
-        }
-    }
-    Ok(bases)
-}
-
-/// Checks the sources, and that each symbol has enough of them.
-pub fn check_sources(config: &FeedConfig) -> Result<(), FeedError> {
-    let simulated: BTreeSet<&str> = config.simulation.iter().map(|s| s.symbol.as_str()).collect();
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    if config.http.len() > SOURCES_MAX {
-        return Err(FeedError::TooMany);
-    }
-    for source in &config.http {
-        source.check()?;
-        for symbol in source.symbols.keys() {
-            if simulated.contains(symbol.as_str()) {
-                return Err(FeedError::Mixed { symbol: symbol.clone() });
-            }
-            *counts.entry(symbol).or_default() += 1;
-        }
-    }
-    let least = config.sources_min;
-    match counts.into_iter().find(|(_, count)| *count < least) {
-        Some((symbol, _)) => Err(FeedError::TooFew { symbol: symbol.to_owned(), least }),
-        None => Ok(()),
-    }
-}
-
-const fn sources_min() -> usize {
-    1
 }
 
 /// How the feed's link speaks to the shards.
@@ -165,126 +86,106 @@ impl Listener for Deaf {
     fn apply(&mut self, _: &[Received]) {}
 }
 
-/// Where a symbol's price comes from.
-enum Price {
-    Simulated(Walk),
-    /// What the sources say of it.
-    Combined,
-}
-
-/// A listed symbol that this feed prices.
-struct Priced {
-    listed: Listed,
-    price: Price,
-}
-
-/// Everything this feed asks and sends.
-struct Desk {
-    venue: Venue,
-    bases: BTreeMap<String, i64>,
-    seed: u64,
-    sources: Vec<Asked>,
-    sources_min: usize,
-    priced: BTreeMap<String, Priced>,
-}
-
 /// Sends prices until the process is ended.
-pub async fn run(config: &FeedConfig, link: &Client) -> Result<(), FeedError> {
-    let sources = config.http.iter().cloned().map(HttpSource::start);
-    let mut desk = Desk {
-        venue: Venue::new(&config.admin_url, &config.admin_token)?,
-        bases: base_prices(config)?,
-        seed: config.seed,
-        sources: sources.collect::<Result<_, _>>()?,
-        sources_min: config.sources_min,
-        priced: BTreeMap::new(),
-    };
+pub async fn run(config: &FeedConfig, plan: &Plan, link: &Client) -> Result<(), FeedError> {
+    let mut market = Market::new(plan, Venue::new(&config.admin_url, &config.admin_token)?);
+    let mut sources = Sources::start(plan)?;
     let orders = link.orders();
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        if desk.waits() {
-            desk.adopt().await;
-        }
-        if desk.priced.is_empty() {
+        market.look().await;
+        if market.listed.is_empty() {
             sleep(RETRY).await;
             continue;
         }
         ticks.tick().await;
-        for (shard, command) in desk.frames(Instant::now()) {
+        let mut indices = sources.indices()?;
+        indices.extend(market.walk());
+        for (shard, command) in frames(&market.prices(indices)) {
             send(&orders, shard, command);
         }
     }
 }
 
-impl Desk {
-    /// Some symbol of the configuration has not been seen listed.
-    fn waits(&self) -> bool {
-        let sourced = self.sources.iter().flat_map(|source| source.config.symbols.keys());
-        self.bases.keys().chain(sourced).any(|symbol| !self.priced.contains_key(symbol))
+/// The symbols of a plan that are listed, and the walks of those that are simulated.
+struct Market<'a> {
+    plan: &'a Plan,
+    venue: Venue,
+    listed: BTreeMap<String, Listed>,
+    walks: BTreeMap<String, Walk>,
+    missing: BTreeSet<&'a str>,
+    looked: Option<Instant>,
+}
+
+impl<'a> Market<'a> {
+    fn new(plan: &'a Plan, venue: Venue) -> Self {
+        let (listed, walks, missing) = (BTreeMap::new(), BTreeMap::new(), plan.symbols());
+        Self { plan, venue, listed, walks, missing, looked: None }
     }
 
-    /// Takes up every symbol that has been listed since the last look.
-    async fn adopt(&mut self) {
-        let listed = match self.venue.symbols().await {
-            Ok(listed) => listed,
-            Err(error) => return warn!(%error, "the gateway does not say what is listed"),
-        };
-        for (name, listed) in listed {
-            if self.priced.contains_key(&name) {
+    /// Asks which of the missing symbols have been listed since the last look.
+    async fn look(&mut self) {
+        let recently = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN);
+        if self.missing.is_empty() || (recently && !self.listed.is_empty()) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        match self.venue.symbols().await {
+            Ok(listed) => self.adopt(listed),
+            Err(error) => warn!(%error, "the gateway does not say what is listed"),
+        }
+    }
+
+    fn adopt(&mut self, listed: Vec<(String, Listed)>) {
+        let before = self.missing.len();
+        for (name, symbol) in listed {
+            if !self.missing.remove(name.as_str()) {
                 continue;
             }
-            let price = if let Some(base) = self.bases.get(&name) {
-                let start = if listed.index_e8 > 0 { listed.index_e8 } else { *base };
+            if let Some(base) = self.plan.bases.get(&name) {
+                let start = if symbol.index_e8 > 0 { symbol.index_e8 } else { *base };
                 info!(symbol = name, start_e8 = start, "a simulated index price");
-                Price::Simulated(Walk::new(*base, start, self.seed ^ u64::from(listed.symbol.0)))
-            } else if self.sources.iter().any(|it| it.config.symbols.contains_key(&name)) {
-                info!(symbol = name, "an index price of sources");
-                Price::Combined
-            } else {
-                continue;
-            };
-            self.priced.insert(name, Priced { listed, price });
+                let seed = self.plan.seed ^ u64::from(symbol.symbol.0);
+                self.walks.insert(name.clone(), Walk::new(*base, start, seed));
+            }
+            self.listed.insert(name, symbol);
+        }
+        if !self.missing.is_empty() && self.missing.len() < before {
+            warn!(symbols = ?self.missing, "these are configured and not listed: nothing is sent");
         }
     }
 
-    /// The prices that there are now, in as few commands as they fit.
-    fn frames(&mut self, now: Instant) -> Vec<(ShardId, Command)> {
-        let mut by_shard: BTreeMap<ShardId, Vec<IndexPrice>> = BTreeMap::new();
-        for (name, Priced { listed, price }) in &mut self.priced {
-            let price_e8 = match price {
-                Price::Simulated(walk) => Some(walk.step()),
-                Price::Combined => combined(&self.sources, self.sources_min, name, now),
-            };
-            let Some(price_e8) = price_e8 else { continue };
-            let row = IndexPrice { symbol: listed.symbol, _pad: [0; 6], price_e8 };
-            by_shard.entry(listed.shard).or_default().push(row);
+    /// The next simulated prices.
+    fn walk(&mut self) -> impl Iterator<Item = (String, i64)> {
+        self.walks.iter_mut().map(|(name, walk)| (name.clone(), walk.step()))
+    }
+
+    /// Where the indices of listed symbols go.
+    fn prices(&self, indices: Vec<(String, i64)>) -> Vec<(Listed, i64)> {
+        let listed = |(name, price_e8)| Some((*self.listed.get(&name)?, price_e8));
+        indices.into_iter().filter_map(listed).collect()
+    }
+}
+
+/// One price of every symbol, in as few commands as they fit.
+fn frames(prices: &[(Listed, i64)]) -> Vec<(ShardId, Command)> {
+    let mut by_shard: BTreeMap<ShardId, Vec<IndexPrice>> = BTreeMap::new();
+    for (listed, price_e8) in prices {
+        let row = IndexPrice { symbol: listed.symbol, _pad: [0; 6], price_e8: *price_e8 };
+        by_shard.entry(listed.shard).or_default().push(row);
+    }
+    let mut frames = Vec::new();
+    for (shard, prices) in by_shard {
+        for chunk in prices.chunks(INDEX_PRICES_MAX) {
+            let none = IndexPrice { symbol: protocol::SymbolId::NONE, _pad: [0; 6], price_e8: 0 };
+            let mut rows = [none; INDEX_PRICES_MAX];
+            rows[..chunk.len()].copy_from_slice(chunk);
+            let count = chunk.len() as u16;
+            frames.push((shard, Command::IndexPrices(IndexPrices { count, _pad: [0; 6], rows })));
         }
-        let chunked = by_shard.iter().flat_map(|(shard, prices)| {
-            prices.chunks(INDEX_PRICES_MAX).map(|chunk| (*shard, command_of(chunk)))
-        });
-        chunked.collect()
     }
-}
-
-/// What the sources make of a symbol, unless too few of them are fresh.
-fn combined(sources: &[Asked], least: usize, symbol: &str, now: Instant) -> Option<i64> {
-    let part = |source: &Asked| {
-        let price_e8 = source.price_e8(symbol, now)?;
-        Some(Part { price_e8, weight: source.config.weight })
-    };
-    let fresh: Vec<Part> = sources.iter().filter_map(part).collect();
-    if fresh.len() < least {
-        return None;
-    }
-    combine(&fresh).map(|combined| combined.price_e8)
-}
-
-fn command_of(prices: &[IndexPrice]) -> Command {
-    let none = IndexPrice { symbol: protocol::SymbolId::NONE, _pad: [0; 6], price_e8: 0 };
-    let mut rows = [none; INDEX_PRICES_MAX];
-    rows[..prices.len()].copy_from_slice(prices);
-    Command::IndexPrices(IndexPrices { count: prices.len() as u16, _pad: [0; 6], rows })
+    frames
 }
 
 /// Does not wait: the next price replaces one that a shard could not take.
@@ -310,75 +211,14 @@ mod tests {
     use super::*;
     use protocol::SymbolId;
 
-    fn config(prices: &[(&str, &str)]) -> FeedConfig {
-        let simulation = prices
-            .iter()
-            .map(|(s, p)| Simulated { symbol: (*s).into(), price: (*p).into() })
-            .collect();
-        FeedConfig {
-            cluster: 1,
-            aeron_dir: "aeron".into(),
-            channel: "local".into(),
-            admin_url: String::new(),
-            admin_token: String::new(),
-            seed: 0,
-            simulation,
-            http: Vec::new(),
-            sources_min: 1,
-        }
-    }
-
-    #[test]
-    fn prices_are_checked_before_anything_starts() {
-        assert_eq!(base_prices(&config(&[("A", "0.5")])).unwrap()["A"], 50_000_000);
-        for wrong in ["0", "-1", "", "1e30", "0.000000001", "x"] {
-            assert!(base_prices(&config(&[("A", wrong)])).is_err(), "{wrong}");
-        }
-        assert!(base_prices(&config(&[("A", "1"), ("A", "2")])).is_err());
-    }
-
-    #[test]
-    fn sources_are_checked_before_anything_starts() {
-        let with = |rest: &str, least| -> Result<(), String> {
-            let source = format!("name = \"one\"\nurl = \"http://127.0.0.1/\"\n{rest}");
-            let source = figment::Figment::new()
-                .merge(<figment::providers::Toml as figment::providers::Format>::string(&source));
-            let http = vec![source.extract().map_err(|error| error.to_string())?];
-            let config = FeedConfig { http, sources_min: least, ..config(&[("A", "1")]) };
-            check_sources(&config).map_err(|error| error.to_string())
-        };
-        assert_eq!(with("symbols = { B = \"BUSDT\" }", 1), Ok(()));
-        for (rest, least, reason) in [
-            ("symbols = { A = \"A\" }", 1, "simulated"),
-            ("symbols = { B = \"B\" }", 2, "fewer sources"),
-            ("symbols = {}", 1, "no symbol"),
-            ("symbols = { B = \"B\" }\npoll_ms = 1", 1, "wait"),
-            ("symbols = { B = \"B\" }\nweight = 1000001", 1, "weight"),
-            ("symbols = { B = \"B\" }\nwait = 1", 1, "wait"),
-        ] {
-            let said = with(rest, least).unwrap_err();
-            assert!(said.contains(reason), "{rest}: {said}");
-        }
+    fn listed(id: u16, shard: u8, index_e8: i64) -> Listed {
+        Listed { symbol: SymbolId(id), shard: ShardId(shard), index_e8 }
     }
 
     #[test]
     fn one_frame_a_shard_until_it_is_full() {
-        let mut desk = Desk {
-            venue: Venue::new("", "").unwrap(),
-            bases: BTreeMap::new(),
-            seed: 0,
-            sources: Vec::new(),
-            sources_min: 1,
-            priced: BTreeMap::new(),
-        };
-        for id in 1..=20u16 {
-            let shard = ShardId(if id <= 18 { 1 } else { 2 });
-            let listed = Listed { symbol: SymbolId(id), shard, index_e8: 0 };
-            let price = Price::Simulated(Walk::new(100, 100, 1));
-            desk.priced.insert(id.to_string(), Priced { listed, price });
-        }
-        let counts: Vec<(u8, u16)> = desk
-            .frames(Instant::now())
+        let price = |id: u16| (listed(id, if id <= 18 { 1 } else { 2 }, 0), 100);
+        let counts: Vec<(u8, u16)> = frames(&(1..=20).map(price).collect::<Vec<_>>())
             .iter()
             .map(|(shard, command)| match command {
                 Command::IndexPrices(prices) => (shard.0, prices.count),
@@ -386,5 +226,21 @@ mod tests {
             })
             .collect();
         assert_eq!(counts, [(1, 16), (1, 2), (2, 2)]);
+    }
+
+    #[test]
+    fn simulated_symbols_walk_from_the_last_price_and_others_wait_for_theirs() {
+        let bases = [("A".to_owned(), 1_000_000), ("B".to_owned(), 1_000_000)].into();
+        let plan = Plan { sources_min: 1, seed: 0, bases, http: Vec::new() };
+        let mut market = Market::new(&plan, Venue::new("http://127.0.0.1:1", "").unwrap());
+        market.adopt(vec![("A".into(), listed(1, 1, 0)), ("C".into(), listed(3, 1, 0))]);
+        assert_eq!(market.missing, ["B"].into());
+        market.adopt(vec![("A".into(), listed(1, 1, 7)), ("B".into(), listed(2, 2, 2_000_000))]);
+        let walked: BTreeMap<String, i64> = market.walk().collect();
+        assert!((999_000..1_001_000).contains(&walked["A"]), "{walked:?}");
+        assert!((1_990_000..2_001_000).contains(&walked["B"]), "{walked:?}");
+        // nothing is sent of what is not listed
+        let prices = market.prices(vec![("B".into(), 5), ("C".into(), 6)]);
+        assert_eq!(prices, [(listed(2, 2, 2_000_000), 5)]);
     }
 }
