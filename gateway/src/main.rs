@@ -3,7 +3,11 @@
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
-use gateway::{config, run};
+use gateway::{
+    config::{self, Config},
+    feed::{FeedConfig, Plan},
+    run,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Bridges traders to the shards of an exchange.
@@ -15,6 +19,9 @@ struct Options {
     /// What this process is to be.
     #[arg(long, value_enum, default_value_t = Role::Gateway)]
     role: Role,
+    /// Says what is wrong with the configuration, and starts nothing.
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -27,6 +34,15 @@ enum Role {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.check {
+        return match read(&options) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                error.exit_code()
+            }
+        };
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -42,10 +58,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// A configuration that was read and checked.
+enum Ready {
+    Gateway(Config),
+    Feed(FeedConfig, Plan),
+}
+
+fn read(options: &Options) -> Result<Ready, run::Error> {
+    Ok(match options.role {
+        Role::Gateway => Ready::Gateway(Config::read(&options.config)?),
+        Role::Feed => {
+            let config: FeedConfig = config::read(&options.config)?;
+            let plan = config.check()?;
+            Ready::Feed(config, plan)
+        }
+    })
+}
+
 #[tokio::main]
 async fn start(options: &Options) -> Result<(), run::Error> {
-    match options.role {
-        Role::Gateway => run::gateway(config::Config::read(&options.config)?).await,
-        Role::Feed => run::feed(config::read(&options.config)?).await,
+    match read(options)? {
+        Ready::Gateway(config) => run::gateway(config).await,
+        Ready::Feed(config, plan) => run::feed(config, plan).await,
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     admin,
     app::App,
     config::{Config, ConfigError},
-    feed::{self, FeedConfig, FeedError},
+    feed::{self, FeedConfig, FeedError, Plan},
     keys::Keys,
     limits::Limits,
     link::{self, Client, LinkError, client::Settings},
@@ -143,8 +143,7 @@ pub async fn gateway(config: Config) -> Result<(), Error> {
 }
 
 /// Sends index prices until a signal ends it.
-pub async fn feed(config: FeedConfig) -> Result<(), Error> {
-    let plan = config.check()?;
+pub async fn feed(config: FeedConfig, plan: Plan) -> Result<(), Error> {
     let transport = AeronTransport::connect(&config.aeron_dir)?;
     let (tell, lost) = oneshot::channel();
     let settings = feed::link_settings(&config);

@@ -77,7 +77,10 @@ pub async fn fill_once(base: &str, secrets: &Secrets) -> Result<(), Error> {
         if !open.is_empty() {
             continue;
         }
-        let centre = index_price(&rest, &market.symbol).await?;
+        let Some(centre) = indices(&rest).await?.get(&market.symbol).copied() else {
+            warn!(market.symbol, "no index price yet: its book stays empty");
+            continue;
+        };
         let rows = ladder_rows(&market, centre, SPREAD_BPS[0], STILL_LEVELS, STILL_VALUE);
         for batch in rows.chunks(LEVELS) {
             place(&rest, batch).await?;
@@ -167,7 +170,8 @@ async fn take(rest: &Rest) -> Result<(), Error> {
         };
         sleep(Duration::from_millis(pause)).await;
         let market = &markets[pick];
-        let index = index_price(rest, &market.symbol).await?;
+        // the sources of a price may be away: other symbols are traded meanwhile
+        let Some(index) = indices(rest).await?.get(&market.symbol).copied() else { continue };
         let held = positions(rest).await?.get(&market.symbol).copied().unwrap_or(0.0);
         // back towards flat when it has strayed
         let buy = if held.abs() > LEAN_VALUE { held < 0.0 } else { buy };
@@ -237,11 +241,6 @@ async fn indices(rest: &Rest) -> Result<HashMap<String, f64>, Error> {
     let rows = rows.as_array().cloned().unwrap_or_default();
     let pair = |row: &Value| Some((text(row, "symbol")?, number(row, "indexPrice")?));
     Ok(rows.iter().filter_map(pair).filter(|(_, price)| *price > 0.0).collect())
-}
-
-async fn index_price(rest: &Rest, symbol: &str) -> Result<f64, Error> {
-    let price = indices(rest).await?.get(symbol).copied();
-    price.ok_or_else(|| Error::Usage(format!("{symbol} has no index price yet")))
 }
 
 /// Signed position value by symbol.

@@ -35,6 +35,8 @@ pub enum Error {
     Refused { what: String, reason: String },
     #[error("seed file {path}: {reason}")]
     Seed { path: PathBuf, reason: String },
+    #[error("the feed cannot start with {path}: {reason}")]
+    Feed { path: PathBuf, reason: String },
     #[error("the drill failed: its report says what was lost")]
     DrillFailed,
     #[error("{0}")]

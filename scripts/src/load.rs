@@ -128,6 +128,13 @@ pub struct Account {
     pub public_key: Option<String>,
 }
 
+impl Index {
+    /// The symbols that have a price as long as their sources give one.
+    pub fn symbols(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().flat_map(|source| source.symbols.keys()).map(String::as_str)
+    }
+}
+
 impl Default for Sharding {
     fn default() -> Self {
         Self { default: 1, shards: Vec::new() }

@@ -1,6 +1,7 @@
 //! `exchange up` and `exchange down`: from nothing to a serving cluster, and back.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use tokio::{
     signal::unix::{SignalKind, signal as listen_for},
     time::sleep,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     Error,
@@ -26,7 +27,7 @@ use crate::{
     config::{self, Ports, SHARDS},
     layout::Layout,
     load::{self, Account, Seed},
-    process::{ProcessSpec, log_tail, signal},
+    process::{ProcessSpec, beside, log_tail, signal},
     rest::Rest,
     secrets::Secrets,
     supervisor::Supervisor,
@@ -34,6 +35,8 @@ use crate::{
 
 /// How long each part may take until it serves.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the sources of index prices are waited for.
+const SOURCES_PATIENCE: Duration = Duration::from_secs(10);
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// An index price that is younger than this is one of this start.
 const FRESH_MS: i64 = 5_000;
@@ -69,6 +72,7 @@ pub async fn up(options: &UpOptions) -> Result<(), Error> {
     for spec in specs(&layout, &secrets, ports, options.bots) {
         spec.check()?;
     }
+    check_feed(&layout).await?;
 
     let mut stop = StopSignals::new()?;
     let mut supervisor = Supervisor::new(layout.clone(), cluster_file(&secrets, ports));
@@ -180,9 +184,11 @@ async fn start(
         }
     }
     let rest = Rest::new(&base_url(ports), secrets.demo.clone());
-    let symbols = seed.instruments.iter().filter(|i| i.index_price.is_some()).count();
-    let priced = async || priced_symbols(&rest).await >= symbols;
-    wait(supervisor, layout, "an index price for every symbol", priced).await?;
+    let simulated = seed.instruments.iter().filter(|i| i.index_price.is_some());
+    let simulated: BTreeSet<&str> = simulated.map(|i| i.symbol.as_str()).collect();
+    let priced = async || unpriced(&rest, &simulated).await.is_empty();
+    wait(supervisor, layout, "an index price for every simulated symbol", priced).await?;
+    wait_for_sources(supervisor, &rest, &seed.index.symbols().collect()).await?;
     if !with_bots {
         bots::fill_once(&base_url(ports), secrets).await?;
     }
@@ -212,9 +218,45 @@ async fn shards_serving(admin: &Admin) -> Option<usize> {
     Some(shards.iter().filter(|s| s["ready"] == true).count())
 }
 
-async fn priced_symbols(rest: &Rest) -> usize {
+/// Lets the feed say what is wrong with its configuration, before anything runs.
+async fn check_feed(layout: &Layout) -> Result<(), Error> {
+    let path = layout.config("feed");
+    let mut command = tokio::process::Command::new(beside("gateway"));
+    command.args(["--role", "feed", "--check", "--config"]).arg(&path);
+    let output = command.output().await;
+    let output = output.map_err(|source| Error::Spawn { role: "the feed".to_owned(), source })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Feed { path, reason })
+}
+
+/// Other venues may be away: a cluster serves without their prices, and nobody waits for long.
+async fn wait_for_sources(
+    supervisor: &mut Supervisor,
+    rest: &Rest,
+    symbols: &BTreeSet<&str>,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + SOURCES_PATIENCE;
+    loop {
+        let symbols = unpriced(rest, symbols).await;
+        if symbols.is_empty() {
+            return Ok(());
+        }
+        supervisor.check_started()?;
+        if Instant::now() > deadline {
+            warn!(?symbols, "no index price yet: the log of the feed says why");
+            return Ok(());
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Those of the symbols that have no index price of this start.
+async fn unpriced<'a>(rest: &Rest, symbols: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
     let answer = rest.public("/fapi/v1/premiumIndex", "").await;
-    let Ok(Ok(rows)) = answer.map(|a| a.done("premiumIndex")) else { return 0 };
+    let Ok(Ok(rows)) = answer.map(|a| a.done("premiumIndex")) else { return symbols.clone() };
     let now_ms = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64);
@@ -225,7 +267,11 @@ async fn priced_symbols(rest: &Rest) -> usize {
         let price = row["indexPrice"].as_str().and_then(|p| p.parse::<f64>().ok());
         price.is_some_and(|p| p > 0.0) && fresh(row)
     };
-    rows.as_array().map_or(0, |rows| rows.iter().filter(priced).count())
+    let mut lacking = symbols.clone();
+    for row in rows.as_array().into_iter().flatten().filter(priced) {
+        lacking.remove(row["symbol"].as_str().unwrap_or_default());
+    }
+    lacking
 }
 
 async fn wait(
