@@ -154,6 +154,7 @@ impl EventKind {
                 | Self::HoldIssued
                 | Self::ReleaseIssued
                 | Self::HeldIssued
+                | Self::MarginCallIssued
                 | Self::LinkApplied
                 | Self::LinkAcked
         )

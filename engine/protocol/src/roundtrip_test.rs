@@ -38,10 +38,11 @@ fn each_command_kind_survives_encoding() {
 fn whatever_is_issued_is_of_a_link() {
     let issued = |kind: &EventKind| std::format!("{kind:?}").ends_with("Issued");
     let links = |kind: &EventKind| kind.is_link();
-    assert_eq!(EventKind::ALL.iter().filter(|kind| issued(kind)).count(), 6);
+    let count = EventKind::ALL.iter().filter(|kind| issued(kind)).count();
+    assert!(count >= 7);
     assert!(EventKind::ALL.iter().filter(|kind| issued(kind)).all(links));
-    // to each of them there is the command that it becomes
-    assert_eq!(CommandKind::ALL.iter().filter(|kind| kind.is_link()).count(), 6 + 1);
+    // to each of them there is the command that it becomes; acknowledgements are of no event
+    assert_eq!(CommandKind::ALL.iter().filter(|kind| kind.is_link()).count(), count + 1);
 }
 
 #[test]
