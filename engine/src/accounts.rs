@@ -291,6 +291,11 @@ impl Accounts {
         self.index.iter().filter_map(|place| place.checked_sub(1))
     }
 
+    /// Every holding is on one of so many symbols.
+    pub fn are_on(&self, symbols: u16) -> bool {
+        self.holdings.iter().skip(1).all(|holding| holding.symbol < symbols)
+    }
+
     /// Accounts by id, the holdings of each by symbol and leg; orders are hashed with their books.
     pub fn digest(&self, into: &mut Digest) {
         into.add_len(self.list.len());

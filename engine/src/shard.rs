@@ -200,6 +200,7 @@ impl Shard {
             turn: saved.take()?,
             ..Self::new(genesis, capacity)
         };
+        sound(shard.accounts.are_on(shard.symbols.len()))?;
         shard.pools = Pools::load(shard.symbols.quotes(), saved)?;
         shard.load_orders(saved)?;
         shard.load_algos(saved)?;
