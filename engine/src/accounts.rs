@@ -51,6 +51,12 @@ pub(crate) struct Account {
     pub held: bool,
     /// Its open margin call, by its place in the shard's stream to the ledger; 0: none.
     pub call: u64,
+    /// That call is because it is in need: it opens nothing until the call is closed.
+    pub in_need: bool,
+    /// It has had its call, and not come out of need since.
+    pub warned: bool,
+    /// It has changed since its bands were set.
+    is_touched: bool,
     first: HoldingAt,
 }
 
@@ -145,6 +151,8 @@ pub(crate) struct Accounts {
     pub resting: usize,
     /// Conditional orders that wait on this shard.
     pub waiting: usize,
+    /// Accounts whose cash or positions have changed since their bands were set.
+    touched: Vec<u32>,
 }
 
 impl Accounts {
@@ -158,6 +166,7 @@ impl Accounts {
             ids_end: 1,
             resting: 0,
             waiting: 0,
+            touched: Vec::with_capacity(accounts),
         }
     }
 
@@ -196,6 +205,24 @@ impl Accounts {
 
     pub fn account_mut(&mut self, at: u32) -> &mut Account {
         &mut self.list[at as usize]
+    }
+
+    /// Notes that an account's cash or positions change.
+    #[inline]
+    pub fn touch(&mut self, at: u32) {
+        if !core::mem::replace(&mut self.list[at as usize].is_touched, true) {
+            self.touched.push(at);
+        }
+    }
+
+    pub fn touch_all(&mut self) {
+        (0..self.list.len() as u32).for_each(|at| self.touch(at));
+    }
+
+    pub fn take_touched(&mut self) -> Option<u32> {
+        let at = self.touched.pop()?;
+        self.list[at as usize].is_touched = false;
+        Some(at)
     }
 
     pub fn holding(&self, at: HoldingAt) -> &Holding {
@@ -303,6 +330,7 @@ impl Accounts {
             let account = self.account(place);
             into.add(account.id.0).add(account.cash).add(account.earmark);
             into.add(account.earmark_until).add(account.mode as u8).add_flag(account.held);
+            into.add_flag(account.warned);
             let holdings = self.by_symbol(place);
             into.add_len(holdings.len());
             for at in holdings {
@@ -322,6 +350,8 @@ impl Accounts {
             (account.cash, account.earmark) = (saved.take()?, saved.take()?);
             account.earmark_until = saved.take()?;
             (account.mode, account.held) = (saved.word(PositionMode::from_u8)?, saved.flag()?);
+            account.warned = saved.flag()?;
+            loaded.touch(at);
             for _ in 0..saved.len()? {
                 let read = load_holding(saved)?;
                 sound(loaded.find_holding(id, read.symbol, read.side).is_none())?;

@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use protocol::Micros;
+use protocol::{Micros, order::CallKind};
 
 /// Open calls that there is room for before it allocates.
 const OPEN_WARM: usize = 1_024;
@@ -17,6 +17,7 @@ pub(crate) struct Call {
     pub account: u32,
     /// Its place in the shard's stream to the ledger.
     pub number: u64,
+    pub kind: CallKind,
 }
 
 impl Calls {

@@ -146,6 +146,7 @@ impl Pools {
         let (place, symbol) = (holding.account, usize::from(holding.symbol));
         let (position_side, isolated_wallet) = (holding.side, holding.exposure.wallet);
         self.list[symbol] += charge;
+        accounts.touch(place);
         let account = accounts.account_mut(place);
         account.cash = cash(i128::from(account.cash) - charge);
         out.emit(&FundingPaid {

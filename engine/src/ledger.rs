@@ -62,6 +62,8 @@ struct Pending {
     number: u64,
     /// The margin call that it is for, by its place in the shard's stream; 0: a gateway's.
     call: u64,
+    /// A part of the amount is worth a grant.
+    takes_part: bool,
     account: AccountId,
     shard: ShardId,
     amount: Cash,
@@ -175,6 +177,7 @@ impl Ledger {
         into.add_len(self.pending.len());
         for pending in &self.pending {
             into.add(pending.lend).add(pending.session.0).add(pending.number).add(pending.call);
+            into.add_flag(pending.takes_part);
             into.add(pending.account.0).add(pending.shard.0).add(pending.amount);
             into.add(pending.deadline).add(pending.awaited);
         }
@@ -212,6 +215,7 @@ impl Ledger {
                 session: SessionId(saved.take()?),
                 number: saved.take()?,
                 call: saved.take()?,
+                takes_part: saved.flag()?,
                 account: AccountId(saved.take()?),
                 shard: ShardId(saved.take()?),
                 amount: saved.take()?,
@@ -264,6 +268,7 @@ impl Ledger {
             session: frame.session,
             number: frame.number,
             call: 0,
+            takes_part: false,
             account,
             shard,
             amount,
@@ -328,10 +333,11 @@ impl Ledger {
         let at = self.find(account).unwrap_or_else(|| panic!("{account:?} had a wallet"));
         let free = self.wallets[at].free;
         let (mut granted, mut link_seq) = (0, 0);
+        let least = if lend.takes_part { 1 } else { lend.amount };
         // an order can wait for a withdrawal, a margin call can't
         let may_have = lend.call != 0 || !self.is_leaving(account);
-        if may_have && free >= lend.amount && self.links[to].has_room() {
-            granted = lend.amount.max(free / LEND_SHARE);
+        if may_have && free >= least && self.links[to].has_room() {
+            granted = lend.amount.max(free / LEND_SHARE).min(free);
             self.wallets[at].lent[to] += granted;
             self.wallets[at].shards |= 1 << shard.0;
             self.move_free(at, CashReason::GrantIssued, shard, -granted, out);

@@ -19,6 +19,7 @@ extern crate std;
 mod accounts;
 mod algos;
 mod amend;
+mod bands;
 pub mod book;
 mod calls;
 mod checks;

@@ -7,7 +7,7 @@ use protocol::{
     AccountId, Cash, Command, Reject, Seq, ShardId,
     command::{Grant, Held, Hold, MarginCall, Recall, Release, Return},
     limits::{LINK_WINDOW_MAX, PENDING_MODES_MAX, PENDING_WITHDRAWALS_MAX},
-    order::{HoldFor, HoldState, ModeChange},
+    order::{CallKind, HoldFor, HoldState, ModeChange},
 };
 
 use crate::{
@@ -44,7 +44,9 @@ pub(crate) enum Message {
         change: Seq,
         state: HoldState,
     },
-    MarginCall,
+    MarginCall {
+        kind: CallKind,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +139,7 @@ impl Link {
                 Message::Hold { change, purpose: HoldFor::Mode } => (3, change),
                 Message::Hold { change, purpose: HoldFor::Withdrawal } => (9, change),
                 Message::Release { mode } => (4, mode as u64),
-                Message::MarginCall => (5, 0),
+                Message::MarginCall { kind } => (5, kind as u64),
                 Message::Held { change, state } => (6 + state as u8, change),
             };
             into.add(kind).add(lend).add(unacked.account.0).add(unacked.amount);
@@ -159,7 +161,10 @@ impl Link {
                     let mode = ModeChange::from_u8(word?).ok_or(LoadError::Damaged)?;
                     Message::Release { mode }
                 }
-                5 => Message::MarginCall,
+                5 => {
+                    let kind = CallKind::from_u8(word?).ok_or(LoadError::Damaged)?;
+                    Message::MarginCall { kind }
+                }
                 6.. => {
                     let state = HoldState::from_u8(kind - 6).ok_or(LoadError::Damaged)?;
                     Message::Held { change: about, state }
@@ -180,9 +185,9 @@ impl Unacked {
             Message::Grant { call } => {
                 Command::Grant(Grant { link_seq, account, _pad: 0, amount, call })
             }
-            Message::MarginCall => {
-                let (from, _pad) = (me, [0; 3]);
-                Command::MarginCall(MarginCall { link_seq, account, from, _pad, amount })
+            Message::MarginCall { kind } => {
+                let (from, _pad) = (me, [0; 2]);
+                Command::MarginCall(MarginCall { link_seq, account, from, kind, _pad, amount })
             }
             Message::Recall { lend } => {
                 Command::Recall(Recall { link_seq, account, _pad: 0, amount, lend })

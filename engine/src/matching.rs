@@ -168,6 +168,7 @@ impl Desk<'_> {
         let fee = fees::fee(value(price, lots, mult), rate);
         *self.fees += fee;
         let account = holding.account;
+        self.accounts.touch(account);
         let account = self.accounts.account_mut(account);
         account.cash = cash(i128::from(account.cash) + pnl - fee);
         let account = *account;

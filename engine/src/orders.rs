@@ -181,6 +181,8 @@ impl Desk<'_> {
         if closes {
             return Ok(());
         }
+        let in_need = |at| self.accounts.account(at).in_need;
+        require(!self.accounts.find(account).is_some_and(in_need), Reject::InsufficientMargin)?;
         let quote = self.quote();
         let mut after = *holding;
         after.exposure.reserved = holding.exposure.reserved.minus(change.0).plus(change.1);

@@ -244,6 +244,7 @@ impl Symbols {
             next_funding: symbol.pricing.next_funding,
         });
         symbol.look(mark, work);
+        self.moved = true;
     }
 }
 

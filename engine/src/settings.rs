@@ -99,6 +99,7 @@ impl Desk<'_> {
         let holding = self.accounts.holding_mut(at);
         holding.exposure.wallet += amount;
         let (isolated_wallet, place) = (holding.exposure.wallet, holding.account);
+        self.accounts.touch(place);
         out.emit(&MarginMoved {
             account,
             symbol,

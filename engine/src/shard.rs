@@ -4,11 +4,12 @@ use protocol::{
     AccountId, AlgoId, Micros, OrderId, Reject, SessionId, ShardId, SymbolId,
     command::{CancelAll, Command, Genesis, Place},
     limits::EVENTS_PER_COMMAND_MAX,
-    order::PositionSide,
+    order::{CallKind, PositionSide},
 };
 
 use crate::{
     accounts::Accounts,
+    bands::Bands,
     calls::Calls,
     client_ids::ClientIds,
     countdowns::Countdowns,
@@ -30,6 +31,7 @@ use crate::{
 mod calls;
 mod modes;
 mod money;
+mod need;
 mod open;
 
 pub(crate) struct Shard {
@@ -42,6 +44,7 @@ pub(crate) struct Shard {
     countdowns: Countdowns,
     calls: Calls,
     dated: DatedOrders,
+    bands: Bands,
     /// Commands and units of pending work that were begun.
     turn: u64,
     ledger: Link,
@@ -65,6 +68,7 @@ impl Shard {
             countdowns: Countdowns::default(),
             calls: Calls::new(),
             dated: DatedOrders::default(),
+            bands: Bands::default(),
             turn: 0,
             ledger: Link::new(),
             fees: 0,
@@ -137,7 +141,10 @@ impl Shard {
                 self.desk(frame, set.symbol)?.set_fees(set, out)
             }
             Command::ListSymbol(spec) => done(self.symbols.list(spec, self.id, out)),
-            Command::SetBrackets(brackets) => done(self.symbols.set_brackets(brackets, out)),
+            Command::SetBrackets(brackets) => {
+                self.accounts.touch_all();
+                done(self.symbols.set_brackets(brackets, out))
+            }
             Command::SetSymbolState(set) => {
                 done(self.symbols.set_state(set.symbol, set.state, out))
             }
@@ -249,6 +256,9 @@ impl Shard {
     /// Ends a frame: what came due in it is done before the next commands.
     #[inline]
     pub fn close_frame(&mut self) {
+        if core::mem::take(&mut self.symbols.moved) {
+            self.look_for_need();
+        }
         self.work.close_frame();
     }
 
@@ -279,9 +289,10 @@ impl Shard {
             Unit::Fire { count } => {
                 let mut desk = self.work_desk(now, job.symbol, out);
                 if let Some(short) = desk.fire(count, may_call, &mut scratch, out) {
-                    self.call(now, short.account, short.amount, out);
+                    self.call(now, short.account, CallKind::Order, short.amount, out);
                 }
             }
+            Unit::Need { account } => self.call_for_need(now, account, out),
             Unit::Fund { from } => {
                 let Self { symbols, accounts, pools, work, .. } = self;
                 let at = symbols.find(job.symbol).expect("work is on listed symbols");

@@ -119,6 +119,8 @@ pub(crate) struct Symbols {
     list: Vec<Symbol>,
     quotes: Vec<Quote>,
     orders: usize,
+    /// A mark has moved in this frame.
+    pub moved: bool,
     /// The last second that a tick has sampled.
     pub second: u64,
     /// The time of the next funding of any symbol.

@@ -25,6 +25,8 @@ pub(crate) enum Unit {
     Gone { account: AccountId, leg: PositionSide, through: u64 },
     /// The condition of the symbol's `count`th conditional order has come true.
     Fire { count: u64 },
+    /// The account, of no symbol, is in need of a margin call.
+    Need { account: AccountId },
     /// The symbol's open funding has not been booked of the accounts from this id on.
     Fund { from: u32 },
 }
@@ -85,6 +87,7 @@ impl Work {
                     into.add(0u8).add(account.0).add(leg as u8).add(through)
                 }
                 Unit::Fire { count } => into.add(1u8).add(count),
+                Unit::Need { account } => into.add(3u8).add(account.0),
                 Unit::Fund { from } => into.add(2u8).add(from),
             };
         }
@@ -102,6 +105,7 @@ impl Work {
                 },
                 1 => Unit::Fire { count: saved.take()? },
                 2 => Unit::Fund { from: saved.take()? },
+                3 => Unit::Need { account: AccountId(saved.take()?) },
                 _ => return Err(LoadError::Damaged),
             };
             work.queue.push_back(Job { symbol, unit });
@@ -111,6 +115,7 @@ impl Work {
 
     /// The symbols that there is work on.
     pub fn symbols(&self) -> impl Iterator<Item = SymbolId> + '_ {
-        self.queue.iter().map(|job| job.symbol)
+        let of_symbol = |job: &&Job| !matches!(job.unit, Unit::Need { .. });
+        self.queue.iter().filter(of_symbol).map(|job| job.symbol)
     }
 }

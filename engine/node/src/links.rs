@@ -159,9 +159,9 @@ impl Links {
                 self.push(ShardId::LEDGER, link_seq, Command::Held(body));
             }
             Event::MarginCallIssued(call) => {
-                let &MarginCallIssued { link_seq, account, amount, .. } = call;
-                let (from, _pad) = (self.own, [0; 3]);
-                let body = MarginCall { link_seq, account, from, _pad, amount };
+                let &MarginCallIssued { link_seq, account, kind, amount, .. } = call;
+                let (from, _pad) = (self.own, [0; 2]);
+                let body = MarginCall { link_seq, account, from, kind, _pad, amount };
                 self.push(ShardId::LEDGER, link_seq, Command::MarginCall(body));
             }
             Event::LinkApplied(applied) => {

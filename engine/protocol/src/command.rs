@@ -13,7 +13,7 @@ use crate::{
     layout::{layout, read},
     limits::{COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
     order::{
-        AlgoType, HoldFor, HoldState, MarginMode, ModeChange, OrderType, PositionMode,
+        AlgoType, CallKind, HoldFor, HoldState, MarginMode, ModeChange, OrderType, PositionMode,
         PositionSide, PriceMatch, SelfTradePrevention, SessionKind, Side, SymbolState, TimeInForce,
         WorkingType,
     },
@@ -364,13 +364,14 @@ layout!(Grant {
     call: u64,
 });
 layout!(
-/// What a conditional order that has fired lacks, as its owner is not there to ask.
+/// What an account lacks on a shard, as its owner is not there to ask.
 MarginCall {
     /// Place in the shard's stream to the ledger.
     link_seq: u64,
     account: AccountId,
     from: ShardId,
-    _pad: [u8; 3],
+    kind: CallKind,
+    _pad: [u8; 2],
     amount: Cash,
 });
 layout!(Recall {

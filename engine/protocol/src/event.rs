@@ -14,7 +14,7 @@ use crate::{
     layout::{layout, read},
     limits::EVENT_BYTES_MAX,
     order::{
-        AlgoStatus, CashReason, CloseReason, HoldFor, HoldState, MarginMode, ModeChange,
+        AlgoStatus, CallKind, CashReason, CloseReason, HoldFor, HoldState, MarginMode, ModeChange,
         OrderStatus, OrderType, PositionMode, PositionSide, PriceMatch, SelfTradePrevention,
         SessionKind, Side, SymbolState, TimeInForce,
     },
@@ -445,7 +445,13 @@ layout!(GrantIssued {
 });
 layout!(
 /// A shard asks for collateral; the call is closed by its answer or after its grace.
-MarginCallIssued { link_seq: u64, account: AccountId, _pad: u32, amount: Cash });
+MarginCallIssued {
+    link_seq: u64,
+    account: AccountId,
+    kind: CallKind,
+    _pad: [u8; 3],
+    amount: Cash,
+});
 layout!(RecallIssued {
     link_seq: u64,
     account: AccountId,

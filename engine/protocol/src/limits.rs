@@ -49,6 +49,10 @@ pub const CASH_MAX: i64 = 1 << 60;
 
 /// How long the ledger waits for recalled collateral before it answers a Lend, in log time.
 pub const RECALL_WAIT_US: u64 = 250_000;
+/// An account is in need of a margin call below so many times its maintenance margin: a fraction.
+pub const CALL_LINE: (i128, i128) = (23, 20);
+/// The call asks for what lifts it to so many times that.
+pub const CALL_TARGET: (i128, i128) = (3, 2);
 /// How long a shard's margin call stays open without an answer, in log time.
 pub const MARGIN_CALL_GRACE_US: u64 = 250_000;
 /// How long a grant stays reserved for the order it was made for, in log time.

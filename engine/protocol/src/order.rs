@@ -88,6 +88,13 @@ HoldFor {
 });
 word!(/// What stands against a change of the position mode on a shard.
 HoldState { Clean = 0, HasOrders = 1, HasPosition = 2 });
+word!(/// Why a shard makes a margin call.
+CallKind {
+    /// An order has fired that lacks margin.
+    Order = 0,
+    /// The account nears its maintenance margin: a part of what is asked for helps too.
+    Need = 1,
+});
 word!(/// How a hold ends.
 ModeChange { Keep = 0, OneWay = 1, Hedge = 2 });
 word!(/// What backs a position: all of the account, or a wallet of its own.

@@ -6,6 +6,7 @@ use protocol::{
     command::MarginCall,
     event::{GrantIssued, LinkApplied},
     limits::{CASH_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US},
+    order::CallKind,
 };
 
 use super::{Ledger, Pending};
@@ -24,7 +25,7 @@ impl Ledger {
         call: &MarginCall,
         out: &mut Output<'_, S>,
     ) -> Verdict {
-        let &MarginCall { link_seq, account, from, amount, .. } = call;
+        let &MarginCall { link_seq, account, from, kind, amount, .. } = call;
         let shard = (1..self.shards).contains(&from.0);
         let sane = shard && Accounts::is_id(account) && (1..=CASH_MAX).contains(&amount);
         require(sane, Reject::Malformed)?;
@@ -41,6 +42,7 @@ impl Ledger {
             session: SessionId::NONE,
             number: 0,
             call: link_seq,
+            takes_part: kind == CallKind::Need,
             account,
             shard: from,
             amount,

@@ -7,6 +7,7 @@ use protocol::{
     Cash, Micros,
     event::MarginCallIssued,
     limits::{CASH_MAX, MARGIN_CALL_GRACE_US},
+    order::CallKind,
 };
 
 use super::Shard;
@@ -25,15 +26,16 @@ impl Shard {
         &mut self,
         now: Micros,
         account: u32,
+        kind: CallKind,
         amount: Cash,
         out: &mut Output<'_, S>,
     ) {
         let known = self.accounts.account_mut(account);
         let (id, amount) = (known.id, amount.min(CASH_MAX));
-        let number = self.ledger.send(Message::MarginCall, id, amount);
-        known.call = number;
-        self.calls.push(Call { until: now + MARGIN_CALL_GRACE_US, account, number });
-        out.emit(&MarginCallIssued { link_seq: number, account: id, _pad: 0, amount });
+        let number = self.ledger.send(Message::MarginCall { kind }, id, amount);
+        (known.call, known.in_need) = (number, kind == CallKind::Need);
+        self.calls.push(Call { until: now + MARGIN_CALL_GRACE_US, account, number, kind });
+        out.emit(&MarginCallIssued { link_seq: number, account: id, kind, _pad: [0; 3], amount });
     }
 
     /// Closes a call if it is the one that is open: what waits for it has its turn.
@@ -41,7 +43,10 @@ impl Shard {
         if self.accounts.account(account).call != number {
             return;
         }
-        self.accounts.account_mut(account).call = 0;
+        let known = self.accounts.account_mut(account);
+        (known.call, known.in_need) = (0, false);
+        // it may be in need of another
+        self.accounts.touch(account);
         self.calls.remove(number);
         let mut next = self.accounts.first_holding(account);
         while let Some(at) = next {
@@ -56,8 +61,9 @@ impl Shard {
 
     pub(super) fn digest_calls(&self, into: &mut Digest) {
         into.add_len(self.calls.iter().count());
-        for Call { until, account, number } in self.calls.iter() {
+        for Call { until, account, number, kind } in self.calls.iter() {
             into.add(*until).add(self.accounts.account(*account).id.0).add(*number);
+            into.add(*kind as u8);
         }
     }
 
@@ -65,12 +71,14 @@ impl Shard {
         let mut last = (0, 0);
         for _ in 0..saved.len()? {
             let (until, id, number) = (saved.take()?, saved.take()?, saved.take()?);
+            let kind = saved.word(CallKind::from_u8)?;
             let id = protocol::AccountId(id);
             sound(Accounts::is_id(id) && number > last.1 && until >= last.0)?;
             let account = self.accounts.find(id).ok_or(LoadError::Damaged)?;
             sound(self.accounts.account(account).call == 0)?;
-            self.accounts.account_mut(account).call = number;
-            self.calls.push(Call { until, account, number });
+            let known = self.accounts.account_mut(account);
+            (known.call, known.in_need) = (number, kind == CallKind::Need);
+            self.calls.push(Call { until, account, number, kind });
             last = (until, number);
         }
         Ok(())

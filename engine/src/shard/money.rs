@@ -105,6 +105,7 @@ impl Shard {
         delta: Cash,
         out: &mut Output<'_, S>,
     ) {
+        self.accounts.touch(at);
         let account = self.accounts.account_mut(at);
         account.cash = rules::money::cash(i128::from(account.cash) + i128::from(delta));
         out.emit(&CashChanged {

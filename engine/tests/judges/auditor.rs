@@ -66,6 +66,8 @@ pub struct Auditor {
     /// The exposure-adding order accepted in this frame, and the fills since.
     pub accepted: Option<(u32, usize)>,
     pub algos: AlgoBooks,
+    /// Margin calls of accounts in need.
+    pub needs: usize,
     pub funding: FundingBooks,
     countdowns: BTreeMap<(u32, u16), u64>,
     /// Whose countdown ended in this frame, before anything else happened to them.
@@ -105,7 +107,11 @@ impl Auditor {
             && outcome.reject != Reject::None
             && !works
         {
-            let quiet = |event: &Event| matches!(event, Event::Outcome(_) | Event::LinkApplied(_));
+            // a call is pending work that only marks make
+            let quiet = |event: &Event| {
+                let call = matches!(event, Event::MarginCallIssued(_));
+                call || matches!(event, Event::Outcome(_) | Event::LinkApplied(_))
+            };
             assert!(events.iter().all(quiet), "a refused command changes nothing: {events:?}");
         }
         self.algos.check(|symbol, order| self.orders[&(symbol, order)].ended);
@@ -229,8 +235,8 @@ impl Auditor {
             | Event::SymbolStateChanged(_)
             | Event::LinkApplied(_)
             | Event::LinkAcked(_)
-            | Event::ReturnIssued(_)
-            | Event::MarginCallIssued(_) => {}
+            | Event::ReturnIssued(_) => {}
+            Event::MarginCallIssued(call) => self.hear_call(call),
             Event::HeldIssued(held) => self.hear_held(held),
             Event::LendSettled(_)
             | Event::WithdrawalSettled(_)

@@ -1,6 +1,10 @@
 //! Who pays for a fill: what the auditor says of each account's equity around it.
 
-use protocol::event::{Fill, Trade};
+use protocol::{
+    event::{Fill, MarginCallIssued, Trade},
+    limits::CASH_MAX,
+    order::CallKind,
+};
 
 use crate::auditor::{Auditor, Leg};
 
@@ -17,9 +21,34 @@ impl Auditor {
     /// What stands behind the leg that a fill is on.
     pub fn worth(&self, symbol: u16, fill: &Fill) -> Worth {
         let leg = (fill.account.0, symbol, fill.position_side as u8);
+        let cross = self.cross_worth(leg.0);
+        if !self.is_isolated(leg) {
+            return cross;
+        }
+        let held = self.position(leg);
+        let profit = self.value(leg, held) - i128::from(held.entry);
+        let equity = i128::from(held.wallet) + profit;
+        Worth { equity, maintenance: self.maintenance(leg), beside: Some(cross.equity) }
+    }
+
+    /// An account is called when it is in need, for what lifts it to 1.5 times what it must keep;
+    /// one whose order has fired, for something.
+    pub fn hear_call(&mut self, call: &MarginCallIssued) {
+        assert!(call.amount > 0, "{call:?}");
+        if call.kind == CallKind::Order {
+            return;
+        }
+        self.needs += 1;
+        let Worth { equity, maintenance, .. } = self.cross_worth(call.account.0);
+        assert!(equity * 20 < maintenance * 23, "not in need: {equity} {maintenance} {call:?}");
+        let lacking = (3 * maintenance + 1) / 2 - equity;
+        assert_eq!(i128::from(call.amount), lacking.min(CASH_MAX.into()));
+    }
+
+    fn cross_worth(&self, account: u32) -> Worth {
         let mut cross = Worth { equity: 0, maintenance: 0, beside: None };
-        cross.equity = self.cash.get(&leg.0).copied().unwrap_or(0).into();
-        let legs = (leg.0, 0, 0)..=(leg.0, u16::MAX, u8::MAX);
+        cross.equity = self.cash.get(&account).copied().unwrap_or(0).into();
+        let legs = (account, 0, 0)..=(account, u16::MAX, u8::MAX);
         for (leg, held) in self.positions.range(legs) {
             if self.is_isolated(*leg) {
                 cross.equity -= i128::from(held.wallet);
@@ -29,13 +58,7 @@ impl Auditor {
                 cross.maintenance += self.maintenance(*leg);
             }
         }
-        if !self.is_isolated(leg) {
-            return cross;
-        }
-        let held = self.position(leg);
-        let profit = self.value(leg, held) - i128::from(held.entry);
-        let equity = i128::from(held.wallet) + profit;
-        Worth { equity, maintenance: self.maintenance(leg), beside: Some(cross.equity) }
+        cross
     }
 
     fn maintenance(&self, leg: Leg) -> i128 {

@@ -6,7 +6,7 @@ use protocol::{
         Deposit, Grant, Held, Hold, Lend, LinkAck, MarginCall, Recall, Release, Return,
         SetPositionMode, Tick, Withdraw,
     },
-    order::{HoldFor, HoldState, ModeChange, PositionMode},
+    order::{CallKind, HoldFor, HoldState, ModeChange, PositionMode},
 };
 
 use crate::{
@@ -67,8 +67,9 @@ fn answer(bench: &mut Bench, draw: &mut Draw, random: (AccountId, ShardId, i64))
         return Command::Held(Held { link_seq, change: about, account, from, state, _pad, spare });
     }
     if kind == 1 {
-        let (_pad, amount) = ([0; 3], amount.max(-1));
-        return Command::MarginCall(MarginCall { link_seq, account, from, _pad, amount });
+        let amount = amount.max(-1);
+        let (kind, _pad) = (draw.one_of(CallKind::ALL), [0; 2]);
+        return Command::MarginCall(MarginCall { link_seq, account, from, kind, _pad, amount });
     }
     let (_pad, amount, lend) = ([0; 3], amount.max(-1), about);
     Command::Return(Return { link_seq, account, from, _pad, amount, lend })
@@ -84,7 +85,7 @@ pub fn shard_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act 
         let link_seq = next_of(&mut bench.links[0], draw);
         return cluster(Command::Release(Release { link_seq, account, mode, _pad: [0; 3] }));
     }
-    if amount % 1_100 == 0 {
+    if amount % 500 == 0 {
         let link_seq = next_of(&mut bench.links[0], draw);
         let purpose = HoldFor::ALL[usize::from(amount % 3_300 == 0)];
         let hold = Hold { link_seq, change: 55, account, purpose, _pad: [0; 3] };

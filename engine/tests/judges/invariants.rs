@@ -129,6 +129,16 @@ fn flows_fund() {
     assert!(both, "{negative} negative rates, {plain} of the interest alone, {positive} above");
 }
 
+#[test]
+fn jumps_bring_need() {
+    let bench = &mut Bench::trading(&[(1, 30_000), (2, 40_000), (3, 60_000), (4, 90_000)]);
+    let mut mark = [100; 2];
+    let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
+    let auditor = audited(bench, &fixed_steps(4_000), act);
+    let (_, trades) = auditor.activity();
+    assert!(trades > 50 && auditor.needs > 10, "{trades} trades, {} in need", auditor.needs);
+}
+
 /// The flows that twin and auditor judge meet the rules they are there for.
 #[test]
 fn flows_reach_the_rules() {

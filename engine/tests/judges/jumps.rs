@@ -2,8 +2,9 @@
 //! where nobody would place them and accounts can't bear what they are met with.
 
 use protocol::{
-    AccountId, Command, SymbolId,
-    command::{Place, SetLeverage, SetMarginMode},
+    AccountId, Command, Envelope, SymbolId,
+    command::{Grant, Place, SetLeverage, SetMarginMode},
+    limits::MARGIN_CALL_GRACE_US,
     order::{MarginMode, OrderType, SelfTradePrevention, Side, TimeInForce},
 };
 
@@ -45,11 +46,19 @@ pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
             let (symbol, _pad) = (symbol_id, 0);
             Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad })
         }
+        23 if !bench.calls.is_empty() && draw.below(2) == 0 => {
+            let (account, call) = bench.calls[bench.calls.len() - 1];
+            bench.links[0] += 1;
+            let (link_seq, amount) = (bench.links[0], i64::from(draw.below(4)) * 5_000);
+            let command = Command::Grant(Grant { link_seq, account, _pad: 0, amount, call });
+            return Act::Command { envelope: Envelope::default(), command };
+        }
         23 => {
             let (leverage, symbol) = (draw.one_of(&[10, 20, 50, 125]), symbol_id);
             Command::SetLeverage(SetLeverage { account, symbol, leverage, _pad: 0 })
         }
         _ => {
+            bench.ts += u64::from(draw.below(4) / 3) * MARGIN_CALL_GRACE_US;
             *now_mark = match draw.below(6) {
                 0 => *now_mark * 13 / 10,
                 1 => *now_mark * 7 / 10,

@@ -27,6 +27,7 @@ mod isolated;
 mod jumps;
 mod lending;
 mod modes;
+mod need;
 mod snapshot;
 mod trading;
 mod triggers;

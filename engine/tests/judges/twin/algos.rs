@@ -7,7 +7,8 @@ use protocol::{
     instrument::SymbolSpec,
     limits::ALGOS_MAX,
     order::{
-        AlgoStatus, AlgoType, OrderType, PositionSide, PriceMatch, Side, SymbolState, WorkingType,
+        AlgoStatus, AlgoType, CallKind, OrderType, PositionSide, PriceMatch, Side, SymbolState,
+        WorkingType,
     },
 };
 
@@ -48,6 +49,7 @@ pub enum What {
     Gone { account: u32, leg: PositionSide, through: u64 },
     Fire(u64),
     Fund(u32),
+    Need { account: u32 },
 }
 
 impl Market {
@@ -392,11 +394,15 @@ impl Shard {
                 }
                 What::Fire(id) => self.fire(symbol, id),
                 What::Fund(from) => self.book_slice(symbol, from),
+                What::Need { account } => self.call_for_need(account),
             }
         }
     }
 
     pub fn close_frame(&mut self) {
+        if std::mem::take(&mut self.moved) {
+            self.look_for_need();
+        }
         self.fresh.sort_unstable();
         self.fresh.dedup();
         self.queue.append(&mut self.fresh);
@@ -440,7 +446,7 @@ impl Shard {
                 let (whose, status) = ((account, symbol, terms.side), AlgoStatus::Triggering);
                 self.tell_changed(activated, whose, id, status, 0, Reject::None);
                 if !self.has_call(account) {
-                    self.call(account, amount);
+                    self.call(account, CallKind::Order, amount);
                 }
                 return;
             }

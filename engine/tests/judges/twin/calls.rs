@@ -4,6 +4,7 @@ use protocol::{
     AccountId, Event,
     event::MarginCallIssued,
     limits::{CASH_MAX, LINK_WINDOW_MAX, MARGIN_CALL_GRACE_US},
+    order::CallKind,
 };
 
 use super::{
@@ -17,6 +18,7 @@ pub struct Call {
     pub account: u32,
     /// Its place in the stream to the ledger.
     pub number: u64,
+    pub kind: CallKind,
 }
 
 impl Shard {
@@ -29,14 +31,15 @@ impl Shard {
         self.has_call(account) || self.sent - self.acked < LINK_WINDOW_MAX as u64
     }
 
-    pub fn call(&mut self, account: u32, amount: i64) {
+    pub fn call(&mut self, account: u32, kind: CallKind, amount: i64) {
         self.sent += 1;
         let until = self.now + MARGIN_CALL_GRACE_US;
-        self.calls.push(Call { until, account, number: self.sent });
+        self.calls.push(Call { until, account, number: self.sent, kind });
         self.events.push(Event::MarginCallIssued(MarginCallIssued {
             link_seq: self.sent,
             account: AccountId(account),
-            _pad: 0,
+            kind,
+            _pad: [0; 3],
             amount: amount.min(CASH_MAX),
         }));
     }

@@ -181,6 +181,7 @@ impl Shard {
             next_funding: market.pricing.next,
         }));
         self.look(symbol);
+        self.moved = true;
     }
 
     pub fn tick(&mut self) {

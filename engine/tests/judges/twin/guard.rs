@@ -34,7 +34,7 @@ impl Shard {
         (self.holding(leg).wallet + self.profit(leg), self.maintenance(leg))
     }
 
-    fn cross_pool(&self, account: u32) -> (i128, i128) {
+    pub fn cross_pool(&self, account: u32) -> (i128, i128) {
         let (mut equity, mut maintenance) = (self.accounts[&account].cash, 0);
         for symbol in self.markets.keys() {
             for side in PositionSide::ALL {

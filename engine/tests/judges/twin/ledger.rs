@@ -13,7 +13,7 @@ use protocol::{
         ACCOUNTS_MAX, CASH_MAX, LINK_WINDOW_MAX, MODE_WAIT_US, PENDING_LENDS_MAX,
         PENDING_MODES_MAX, RECALL_WAIT_US,
     },
-    order::{CashReason, HoldFor, HoldState, ModeChange, PositionMode},
+    order::{CallKind, CashReason, HoldFor, HoldState, ModeChange, PositionMode},
 };
 
 use super::{Answer, Context, no, withdrawals::Leaving};
@@ -57,6 +57,8 @@ struct Waiting {
     number: u64,
     /// A shard's margin call; 0: a gateway's lend.
     call: u64,
+    /// A part of the amount will do.
+    takes_part: bool,
     account: u32,
     shard: u8,
     amount: i128,
@@ -179,6 +181,7 @@ impl Ledger {
             session: context.session,
             number: context.number,
             call: 0,
+            takes_part: false,
             account,
             shard: target,
             amount: lend.amount.into(),
@@ -223,6 +226,7 @@ impl Ledger {
             session: 0,
             number: 0,
             call: call.link_seq,
+            takes_part: call.kind == CallKind::Need,
             account,
             shard,
             amount,
@@ -267,8 +271,9 @@ impl Ledger {
         let free = self.wallets[&waiting.account].free;
         let (mut granted, mut link_seq) = (0, 0);
         let may_have = waiting.call != 0 || !self.is_leaving(waiting.account);
-        if may_have && free >= waiting.amount && has_room(&self.streams[&waiting.shard]) {
-            granted = waiting.amount.max(free / 4);
+        let enough = free >= waiting.amount || waiting.takes_part && free > 0;
+        if may_have && enough && has_room(&self.streams[&waiting.shard]) {
+            granted = waiting.amount.max(free / 4).min(free);
             let wallet = self.wallets.get_mut(&waiting.account).unwrap();
             *wallet.lent.entry(waiting.shard).or_default() += granted;
             wallet.granted.insert(waiting.shard);

@@ -181,6 +181,9 @@ impl Shard {
         if i128::from(resting + lots) <= self.closable(leg, side) {
             return Ok(());
         }
+        if !self.may_open(account) {
+            return no(Reject::InsufficientMargin);
+        }
         let mult = market.spec.mult;
         let before = self.sums(leg);
         let gone = without.map_or([0; 4], |gone| gone.hold.sums(side, gone.left(), mult));

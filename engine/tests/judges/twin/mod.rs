@@ -12,6 +12,7 @@ mod ledger;
 mod margin;
 mod market;
 mod modes;
+mod need;
 mod orders;
 mod settings;
 mod shard;

@@ -94,6 +94,8 @@ pub struct Account {
     pub cash: i128,
     pub earmark: i128,
     pub earmark_until: u64,
+    /// Has had its margin call, and not come out of need since.
+    pub warned: bool,
     pub holdings: BTreeMap<(u16, PositionSide), Holding>,
     pub chosen: BTreeMap<u16, Chosen>,
     pub hedge: bool,
@@ -121,6 +123,8 @@ pub struct Shard {
     pub countdowns: BTreeMap<(u32, u16), u64>,
     /// Open margin calls, the oldest first.
     pub calls: Vec<Call>,
+    /// A mark has moved in this frame.
+    pub moved: bool,
     /// The frame's events may not become more than these.
     pub ceiling: usize,
     /// The second of the last tick.
@@ -144,6 +148,7 @@ impl Shard {
             fresh: Vec::new(),
             countdowns: BTreeMap::new(),
             calls: Vec::new(),
+            moved: false,
             ceiling: 0,
             second: 0,
         }

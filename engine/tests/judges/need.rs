@@ -1,0 +1,97 @@
+//! Margin calls by example: a shard asks for an account before it comes due.
+
+use protocol::{
+    AccountId, Command, Event, Reject,
+    command::{Grant, Place},
+    limits::MARGIN_CALL_GRACE_US,
+    order::{CallKind, Side},
+};
+
+use crate::{
+    bench::{Bench, index, outcome},
+    trading::limit,
+    triggers::tick,
+};
+
+/// Account 1 is long 10 at 100, which is worth 1,000,000, and has 60,000 behind it.
+fn long() -> Bench {
+    let mut bench = Bench::trading(&[(1, 60_500), (2, 9_000_000)]);
+    bench.ok(&Command::Place(limit(2, Side::Sell, 100, 10)));
+    bench.ok(&Command::Place(limit(1, Side::Buy, 100, 10)));
+    bench
+}
+
+/// Moves the mark, and says for how much account 1 is called then.
+fn called(bench: &mut Bench, mark: i64) -> Vec<i64> {
+    bench.ok(&index(1, mark));
+    let amount = |event: &Event| match event {
+        Event::MarginCallIssued(call) => {
+            assert_eq!((call.account, call.kind), (AccountId(1), CallKind::Need));
+            Some(call.amount)
+        }
+        _ => None,
+    };
+    tick(bench).iter().filter_map(amount).collect()
+}
+
+fn answer(bench: &mut Bench, amount: i64) {
+    bench.links[0] += 1;
+    let (account, call) = *bench.calls.last().unwrap();
+    let grant = Grant { link_seq: bench.links[0], account, _pad: 0, amount, call };
+    assert_eq!(outcome(&bench.raw(&Command::Grant(grant))).reject, Reject::None);
+}
+
+#[test]
+fn an_account_in_need_has_one_call() {
+    let mut bench = long();
+    // 10,000 are left, and must not fall below 1.15 times 3,800
+    assert_eq!(called(&mut bench, 95), []);
+    // nothing is left; 1.5 times 3,760 would be safe
+    assert_eq!(called(&mut bench, 94), [5_640]);
+    assert_eq!(called(&mut bench, 93), [], "one is open");
+    bench.ts += MARGIN_CALL_GRACE_US;
+    tick(&mut bench);
+    assert_eq!(called(&mut bench, 92), [], "it was in vain");
+    assert_eq!(called(&mut bench, 99), []);
+    assert_eq!(called(&mut bench, 94), [5_640], "in need again");
+}
+
+#[test]
+fn what_the_ledger_sends_ends_the_need() {
+    let mut bench = long();
+    let asked = called(&mut bench, 94);
+    answer(&mut bench, asked[0]);
+    assert_eq!(called(&mut bench, 94), []);
+    // 12,640 less 10,000 are below 1.15 times 3,720
+    assert_eq!(called(&mut bench, 93), [5_580 - (5_640 - 10_000)]);
+}
+
+#[test]
+fn while_its_call_is_open_an_account_only_closes() {
+    let mut bench = long();
+    called(&mut bench, 94);
+    let opens = Command::Place(limit(1, Side::Buy, 94, 1));
+    bench.refused(&opens, Reject::InsufficientMargin);
+    let closes = Place { reduce_only: true, ..limit(1, Side::Sell, 95, 10) };
+    bench.ok(&Command::Place(closes));
+    answer(&mut bench, 0);
+    bench.refused(&opens, Reject::NeedMargin);
+}
+
+/// Gains and losses of all positions count together, so what one loses another may make good.
+#[test]
+fn all_positions_count_together() {
+    let mut bench = long();
+    let other =
+        |account, side| Place { symbol: protocol::SymbolId(2), ..limit(account, side, 100, 100) };
+    bench.ok(&Command::Place(other(2, Side::Buy)));
+    bench.ok(&Command::Place(other(1, Side::Sell)));
+    // 700 a tick on the short
+    bench.ok(&index(2, 90));
+    assert_eq!(called(&mut bench, 95), []);
+    assert_eq!(called(&mut bench, 94), [], "the short makes it good");
+    bench.ok(&index(2, 100));
+    assert!(bench.calls.is_empty());
+    tick(&mut bench);
+    assert_eq!(bench.calls.len(), 1);
+}
