@@ -21,6 +21,8 @@ const APART: &[(&str, &[&str])] = &[
     ("replication", &["engine", "rules", "journal", "transport", "node", "gateway", "tokio"]),
     ("transport", &["engine", "rules", "journal", "replication", "node", "gateway", "tokio"]),
     ("gateway", &["engine", "journal", "replication", "node"]),
+    // TLS is rustls: no library of the machine has a say in it
+    ("gateway", &["native-tls", "openssl", "openssl-sys"]),
     ("node", &["tokio", "axum", "sqlx", "gateway"]),
     ("engine", &["std", "serde", "tracing", "rand"]),
 ];
