@@ -10,7 +10,7 @@ use protocol::{
 use rules::{OrderTerms, Reservation, instrument};
 
 use crate::{
-    accounts::Holding,
+    accounts::{Holding, HoldingAt},
     book::{Resting, Slot},
     checks::{Sizes, check_form},
     client_ids::{self, ClientKey},
@@ -24,6 +24,8 @@ use crate::{
 
 /// An order that has passed all checks.
 pub(crate) struct Plan {
+    /// What its owner has there already.
+    holding: Option<HoldingAt>,
     /// As its owner sees it.
     price: Ticks,
     /// The worst price it may trade at.
@@ -60,6 +62,9 @@ impl Desk<'_> {
             client_id: order.client_id,
             _pad2: [0; 4],
         });
+        let leg = order.position_side;
+        let open = || self.accounts.open_holding(order.account, self.at, leg);
+        let holding = plan.holding.unwrap_or_else(open);
         let mut taker = Taker {
             order: id,
             account: order.account,
@@ -68,7 +73,7 @@ impl Desk<'_> {
             remaining: plan.qty,
             cum_qty: 0,
             terms: Terms {
-                holding: self.accounts.open_holding(order.account, self.at, order.position_side),
+                holding,
                 client: plan.client,
                 reserve: plan.reserve,
                 good_till: order.good_till,
@@ -165,7 +170,7 @@ impl Desk<'_> {
         }
         let shows_limit = rests || order.order_type == OrderType::Market;
         let price = if shows_limit { limit } else { price };
-        Ok(Plan { price, limit, qty, reserve, client })
+        Ok(Plan { holding: found, price, limit, qty, reserve, client })
     }
 
     /// Accepts what only closes; else asks that brackets and what is available allow it.

@@ -30,7 +30,7 @@ pub struct Deeds {
     /// Conditional orders taken in, and those whose condition came true.
     pub algos: u64,
     pub triggered: u64,
-    /// Orders that a liquidation ended.
+    /// Orders that a liquidation ended, or that their owner could not have borne when they were met.
     pub liquidated: u64,
     /// By reason.
     pub rejected: BTreeMap<String, u64>,

@@ -102,7 +102,7 @@ impl Deeds {
         let Self { algos, triggered, liquidated, .. } = self;
         writeln!(
             out,
-            "conditions  {algos} taken in, {triggered} came true; liquidation ended {liquidated}"
+            "conditions  {algos} taken in, {triggered} came true; {liquidated} orders ended for want of equity"
         )?;
         let reasons = self.rejected.iter().map(|(reason, count)| format!("{reason} {count}"));
         writeln!(out, "rejected    {}", reasons.collect::<Vec<_>>().join(", "))?;
