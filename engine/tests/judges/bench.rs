@@ -149,8 +149,7 @@ impl Bench {
 
     /// What the ledger says of an account that has nothing open.
     pub fn set_mode(&mut self, account: u32, mode: ModeChange) -> Vec<Event> {
-        self.links[0] += 2;
-        let (account, link_seq) = (AccountId(account), self.links[0] - 1);
+        let (account, link_seq) = (AccountId(account), self.links[0] + 1);
         self.raw(&Command::Hold(Hold {
             link_seq,
             change: 5,
@@ -158,7 +157,8 @@ impl Bench {
             purpose: HoldFor::Mode,
             _pad: [0; 3],
         }));
-        let link_seq = self.links[0];
+        // each answer tells how far the link has come
+        let link_seq = self.links[0] + 1;
         self.raw(&Command::Release(Release { link_seq, account, mode, _pad: [0; 3] }))
     }
 
