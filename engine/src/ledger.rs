@@ -143,7 +143,8 @@ impl Ledger {
             | Command::Grant(_)
             | Command::Recall(_)
             | Command::Hold(_)
-            | Command::Release(_) => Err(Reject::WrongShard.into()),
+            | Command::Release(_)
+            | Command::Debt(_) => Err(Reject::WrongShard.into()),
             Command::Open(_) | Command::Genesis(_) => Err(Reject::Unsupported.into()),
         }
     }
@@ -322,8 +323,9 @@ impl Ledger {
         out: &mut Output<'_, S>,
     ) {
         let link = &mut self.links[usize::from(to.0)];
+        let urgent = false;
         let link_seq = link.send(Message::Recall { lend }, account, amount);
-        out.emit(&RecallIssued { link_seq, account, to, _pad: [0; 3], amount, lend });
+        out.emit(&RecallIssued { link_seq, account, to, urgent, _pad: [0; 2], amount, lend });
     }
 
     /// Answers a lend: with a grant when enough is free now, else with nothing.

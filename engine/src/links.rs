@@ -189,9 +189,14 @@ impl Unacked {
                 let (from, _pad) = (me, [0; 2]);
                 Command::MarginCall(MarginCall { link_seq, account, from, kind, _pad, amount })
             }
-            Message::Recall { lend } => {
-                Command::Recall(Recall { link_seq, account, _pad: 0, amount, lend })
-            }
+            Message::Recall { lend } => Command::Recall(Recall {
+                link_seq,
+                account,
+                urgent: false,
+                _pad: [0; 3],
+                amount,
+                lend,
+            }),
             Message::Return { lend } => {
                 let (from, _pad) = (me, [0; 3]);
                 Command::Return(Return { link_seq, account, from, _pad, amount, lend })

@@ -4,7 +4,7 @@ use protocol::{
     AccountId, Lots, OrderId, Rate, Ticks,
     event::{Fill, Trade},
     limits::FILLS_MAX,
-    order::{CloseReason, OrderStatus, PositionSide, SelfTradePrevention, Side},
+    order::{CloseReason, OrderStatus, PositionSide, SelfTradePrevention, Side, TradeKind},
 };
 use rules::{
     Exposure, fees,
@@ -115,7 +115,8 @@ impl Desk<'_> {
             trade,
             symbol: self.symbol.spec.symbol,
             taker_side: taker.side,
-            _pad: [0; 5],
+            kind: TradeKind::Book,
+            _pad: [0; 4],
             price,
             qty: lots,
             taker: taken,

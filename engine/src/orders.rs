@@ -5,7 +5,7 @@ use protocol::{
     command::{Cancel, Place},
     event::OrderAccepted,
     limits::{OPEN_ORDERS_MAX, ORDERS_MAX},
-    order::{CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
+    order::{CloseReason, OrderOrigin, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
 };
 use rules::{OrderTerms, Reservation, instrument};
 
@@ -55,7 +55,8 @@ impl Desk<'_> {
             price_match: order.price_match,
             position_side: order.position_side,
             reduce_only: order.reduces(),
-            _pad: [0; 3],
+            origin: OrderOrigin::Owner,
+            _pad: [0; 2],
             price: plan.price,
             qty: plan.qty,
             good_till: order.good_till,

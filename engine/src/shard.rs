@@ -166,7 +166,8 @@ impl Shard {
             | Command::SetPositionMode(_)
             | Command::Withdraw(_)
             | Command::Held(_)
-            | Command::MarginCall(_) => Err(Reject::WrongShard.into()),
+            | Command::MarginCall(_)
+            | Command::Debt(_) => Err(Reject::WrongShard.into()),
             Command::Countdown(set) => {
                 check_account(set.account)?;
                 self.desk(frame, set.symbol)?.set_countdown(set, out)

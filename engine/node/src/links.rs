@@ -17,9 +17,9 @@ use std::collections::VecDeque;
 
 use protocol::{
     Command, Envelope, Event, ShardId,
-    command::{Grant, Held, Hold, LinkAck, MarginCall, Recall, Release, Return},
+    command::{Debt, Grant, Held, Hold, LinkAck, MarginCall, Recall, Release, Return},
     event,
-    event::{HeldIssued, HoldIssued, MarginCallIssued, ReleaseIssued},
+    event::{DebtIssued, HeldIssued, HoldIssued, MarginCallIssued, ReleaseIssued},
     limits::{COMMAND_BYTES_MAX, SHARDS_MAX},
     wire::{self, Message, MessageKind},
 };
@@ -125,7 +125,8 @@ impl Links {
                 let command = Command::Recall(Recall {
                     link_seq: recall.link_seq,
                     account: recall.account,
-                    _pad: 0,
+                    urgent: recall.urgent,
+                    _pad: [0; 3],
                     amount: recall.amount,
                     lend: recall.lend,
                 });
@@ -164,6 +165,12 @@ impl Links {
                 let body = MarginCall { link_seq, account, from, kind, _pad, amount };
                 self.push(ShardId::LEDGER, link_seq, Command::MarginCall(body));
             }
+            Event::DebtIssued(debt) => {
+                let &DebtIssued { link_seq, account, amount, .. } = debt;
+                let (from, _pad) = (self.own, [0; 3]);
+                let body = Debt { link_seq, account, from, _pad, amount };
+                self.push(ShardId::LEDGER, link_seq, Command::Debt(body));
+            }
             Event::LinkApplied(applied) => {
                 if let Some(link) = self.link(applied.peer) {
                     link.to_acknowledge = link.to_acknowledge.max(Some(applied.link_seq));
@@ -191,6 +198,7 @@ impl Links {
             | Event::Funding(_)
             | Event::FundingPaid(_)
             | Event::FundingEnded(_)
+            | Event::LiquidationFeePaid(_)
             | Event::SymbolListed(_)
             | Event::BracketsSet(_)
             | Event::SymbolStateChanged(_)

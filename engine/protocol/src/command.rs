@@ -138,6 +138,8 @@ bodies! {
     Held(Held) = 66,
     /// Shard to ledger: an account is short of collateral there. A Grant answers it.
     MarginCall(MarginCall) = 67,
+    /// Shard to ledger: the insurance fund has advanced what an account could not pay.
+    Debt(Debt) = 68,
 }
 
 impl CommandKind {
@@ -153,6 +155,7 @@ impl CommandKind {
                 | Self::Release
                 | Self::Held
                 | Self::MarginCall
+                | Self::Debt
         )
     }
 }
@@ -191,6 +194,7 @@ impl Command {
             | Self::Release(_)
             | Self::Held(_)
             | Self::MarginCall(_)
+            | Self::Debt(_)
             | Self::LinkAck(_) => None,
         }
     }
@@ -377,7 +381,9 @@ MarginCall {
 layout!(Recall {
     link_seq: u64,
     account: AccountId,
-    _pad: u32,
+    /// For a margin call: what only guards orders is given up for it.
+    urgent: bool,
+    _pad: [u8; 3],
     /// The most that is wanted back.
     amount: Cash,
     /// The Lend or the Withdraw it is for, by its seq at the ledger.
@@ -414,5 +420,15 @@ layout!(Held {
     /// What of the account's cash there nothing needs, `min(cash, equity) - initial margin`:
     /// negative where margin is lacking.
     spare: Cash,
+});
+layout!(
+/// What an account owes the insurance fund more.
+Debt {
+    /// Place in the shard's stream to the ledger.
+    link_seq: u64,
+    account: AccountId,
+    from: ShardId,
+    _pad: [u8; 3],
+    amount: Cash,
 });
 layout!(LinkAck { peer: ShardId, _pad: [u8; 7], link_seq: u64 });

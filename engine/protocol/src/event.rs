@@ -15,8 +15,8 @@ use crate::{
     limits::EVENT_BYTES_MAX,
     order::{
         AlgoStatus, CallKind, CashReason, CloseReason, HoldFor, HoldState, MarginMode, ModeChange,
-        OrderStatus, OrderType, PositionMode, PositionSide, PriceMatch, SelfTradePrevention,
-        SessionKind, Side, SymbolState, TimeInForce,
+        OrderOrigin, OrderStatus, OrderType, PositionMode, PositionSide, PriceMatch,
+        SelfTradePrevention, SessionKind, Side, SymbolState, TimeInForce, TradeKind,
     },
 };
 
@@ -121,6 +121,8 @@ events! {
     FundingPaid(FundingPaid) = 42,
     /// All positions have: what rounding has left goes to the insurance fund.
     FundingEnded(FundingEnded) = 43,
+    /// What a liquidation was better than the bankruptcy price goes, in part, to the insurance fund.
+    LiquidationFeePaid(LiquidationFeePaid) = 44,
     /// An account's cash on this shard (on the ledger: what is free) as it is now.
     CashChanged(CashChanged) = 50,
     /// Ledger: a Lend has its answer.
@@ -141,6 +143,7 @@ events! {
     ReleaseIssued(ReleaseIssued) = 66,
     HeldIssued(HeldIssued) = 67,
     MarginCallIssued(MarginCallIssued) = 68,
+    DebtIssued(DebtIssued) = 69,
 }
 
 impl EventKind {
@@ -155,6 +158,7 @@ impl EventKind {
                 | Self::ReleaseIssued
                 | Self::HeldIssued
                 | Self::MarginCallIssued
+                | Self::DebtIssued
                 | Self::LinkApplied
                 | Self::LinkAcked
         )
@@ -213,7 +217,8 @@ OrderAccepted {
     price_match: PriceMatch,
     position_side: PositionSide,
     reduce_only: bool,
-    _pad: [u8; 3],
+    origin: OrderOrigin,
+    _pad: [u8; 2],
     price: Ticks,
     qty: Lots,
     good_till: Micros,
@@ -249,7 +254,8 @@ layout!(Trade {
     trade: TradeId,
     symbol: SymbolId,
     taker_side: Side,
-    _pad: [u8; 5],
+    kind: TradeKind,
+    _pad: [u8; 4],
     price: Ticks,
     qty: Lots,
     taker: Fill,
@@ -391,6 +397,18 @@ layout!(FundingPaid {
     /// What of it is set aside for this position; 0 when it is cross.
     isolated_wallet: Cash,
 });
+layout!(LiquidationFeePaid {
+    account: AccountId,
+    symbol: SymbolId,
+    position_side: PositionSide,
+    _pad: u8,
+    /// Paid, > 0.
+    amount: Cash,
+    /// The account's cash on this shard, its isolated wallets included.
+    cash: Cash,
+    /// What of it is set aside for this position; 0 when it is cross, or gone.
+    isolated_wallet: Cash,
+});
 layout!(FundingEnded {
     symbol: SymbolId,
     _pad: [u8; 6],
@@ -456,10 +474,14 @@ layout!(RecallIssued {
     link_seq: u64,
     account: AccountId,
     to: ShardId,
-    _pad: [u8; 3],
+    urgent: bool,
+    _pad: [u8; 2],
     amount: Cash,
     lend: u64,
 });
+layout!(
+/// The insurance fund has advanced so much: the account owes it.
+DebtIssued { link_seq: u64, account: AccountId, _pad: u32, amount: Cash });
 layout!(ReturnIssued { link_seq: u64, account: AccountId, _pad: u32, amount: Cash, lend: u64 });
 layout!(PositionModeChanged {
     account: AccountId,

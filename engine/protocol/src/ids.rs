@@ -27,7 +27,8 @@ macro_rules! id {
     };
 }
 
-id!(/// A margin account; 0 is none. Given out by the ledger's operator, dense from 1.
+id!(/// A margin account, given out by the ledger's operator, dense from 1. 0 is nobody's but the
+    /// insurance fund's.
     AccountId(u32));
 id!(/// A symbol, dense from 1 over all shards; 0 is none.
     SymbolId(u16));
@@ -40,6 +41,15 @@ id!(/// A trade, counted per symbol from 1.
     TradeId(u64));
 id!(/// A command session: the seq of the frame that opened it. 0: a frame of the cluster itself.
     SessionId(u64));
+
+impl AccountId {
+    /// The insurance fund: an account of each shard and of the ledger that no client can name.
+    pub const INSURANCE: Self = Self(0);
+
+    pub const fn is_insurance(self) -> bool {
+        self.0 == Self::INSURANCE.0
+    }
+}
 
 /// Low bits of an [`AlgoId`] that hold the symbol.
 pub const ALGO_SYMBOL_BITS: u32 = 16;

@@ -55,6 +55,13 @@ pub const CALL_LINE: (i128, i128) = (23, 20);
 pub const CALL_TARGET: (i128, i128) = (3, 2);
 /// How long a shard's margin call stays open without an answer, in log time.
 pub const MARGIN_CALL_GRACE_US: u64 = 250_000;
+/// Below such a part of its maintenance margin an account's positions are taken over or
+/// deleveraged, without an order to the book.
+pub const LIQUIDATION_TAKEOVER: (i128, i128) = (2, 3);
+/// A position worth more than this (100,000 units of the asset) is closed in parts.
+pub const LIQUIDATION_LARGE: i128 = 100_000 * 100_000_000;
+/// Of which there are so many, one at each mark.
+pub const LIQUIDATION_PARTS: i64 = 4;
 /// How long a grant stays reserved for the order it was made for, in log time.
 pub const EARMARK_US: u64 = 1_000_000;
 /// Lend requests waiting for recalled collateral at once.

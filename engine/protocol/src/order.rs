@@ -94,6 +94,8 @@ CallKind {
     Order = 0,
     /// The account nears its maintenance margin: a part of what is asked for helps too.
     Need = 1,
+    /// The account has no position and owes more than it has: a part helps too.
+    Debt = 2,
 });
 word!(/// How a hold ends.
 ModeChange { Keep = 0, OneWay = 1, Hedge = 2 });
@@ -141,7 +143,39 @@ SymbolState { Trading = 0, CancelOnly = 1, ReduceOnly = 2, Halted = 3, Settling 
 word!(/// Why an account's cash changed, trades apart.
 CashReason {
     Deposit = 0, Withdraw = 1, GrantIssued = 2, GrantApplied = 3, ReturnIssued = 4,
-    ReturnTaken = 5, Funding = 6, Insurance = 7,
+    ReturnTaken = 5, Funding = 6,
+    /// The insurance fund's own: a fee, what rounding left, or what it advances.
+    Insurance = 7,
+    /// The insurance fund lifts an account's debt to 0.
+    Advance = 8,
+    /// What was advanced goes back to the insurance fund.
+    Repayment = 9,
+});
+word!(/// Who wanted an order.
+#[derive(Default)]
+OrderOrigin {
+    #[default]
+    Owner = 0,
+    /// The engine, as its account is due.
+    Liquidation = 1,
+    /// The engine: its account is the counterparty of one that is due.
+    Deleverage = 2,
+    /// The insurance fund takes a position over.
+    Takeover = 3,
+    /// The insurance fund sells what it has taken over.
+    Unwind = 4,
+    /// Its symbol is settled.
+    Settlement = 5,
+});
+word!(/// Where a trade comes from. Only trades of the book make prices.
+#[derive(Default)]
+TradeKind {
+    #[default]
+    Book = 0,
+    /// The insurance fund has taken a position over, at its bankruptcy price.
+    Takeover = 1,
+    /// A position was closed against one in profit, at its bankruptcy price.
+    Deleverage = 2,
 });
 word!(/// Who speaks in a session.
 SessionKind { Gateway = 0, Feed = 1, Operator = 2, Kafka = 3 });

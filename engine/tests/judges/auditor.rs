@@ -229,6 +229,8 @@ impl Auditor {
             Event::FundingPaid(paid) => self.hear_funding(paid),
             Event::Funding(_)
             | Event::FundingEnded(_)
+            | Event::LiquidationFeePaid(_)
+            | Event::DebtIssued(_)
             | Event::Outcome(_)
             | Event::SessionOpened(_)
             | Event::FeesChanged(_)

@@ -108,7 +108,14 @@ pub fn shard_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act 
     let link_seq = next_of(&mut bench.links[0], draw);
     cluster(match grants {
         true => Command::Grant(Grant { link_seq, account, _pad: 0, amount, call: 0 }),
-        false => Command::Recall(Recall { link_seq, account, _pad: 0, amount, lend: 77 }),
+        false => Command::Recall(Recall {
+            link_seq,
+            account,
+            urgent: false,
+            _pad: [0; 3],
+            amount,
+            lend: 77,
+        }),
     })
 }
 

@@ -22,7 +22,7 @@ use protocol::{
         AlgoAccepted, AlgoChanged, CashChanged, CountdownSet, EventHeader, LendSettled,
         LinkApplied, OrderAccepted, OrderClosed, Outcome, SessionOpened, WithdrawalSettled,
     },
-    order::{AlgoStatus, CashReason, CloseReason, OrderStatus},
+    order::{AlgoStatus, CashReason, CloseReason, OrderOrigin, OrderStatus},
     wire::{self, EventsHeader, Follow, Hello, Message, MessageKind, NodeRole},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -499,7 +499,8 @@ fn accepted(order: OrderId, place: &Place) -> OrderAccepted {
         price_match: place.price_match,
         position_side: place.position_side,
         reduce_only: place.reduce_only,
-        _pad: [0; 3],
+        origin: OrderOrigin::Owner,
+        _pad: [0; 2],
         price: place.price,
         qty: place.qty,
         good_till: place.good_till,

@@ -53,7 +53,8 @@ impl Lane {
             | Command::Hold(_)
             | Command::Release(_)
             | Command::Held(_)
-            | Command::MarginCall(_) => return None,
+            | Command::MarginCall(_)
+            | Command::Debt(_) => return None,
         };
         Some(Self { shard, account, symbol })
     }

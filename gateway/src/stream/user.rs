@@ -397,7 +397,9 @@ fn cause(cause: Cause) -> &'static str {
             | CashReason::ReturnIssued
             | CashReason::ReturnTaken => "MARGIN_TRANSFER",
             CashReason::Funding => "FUNDING_FEE",
-            CashReason::Insurance => "INSURANCE_CLEAR",
+            CashReason::Insurance | CashReason::Advance | CashReason::Repayment => {
+                "INSURANCE_CLEAR"
+            }
         },
     }
 }

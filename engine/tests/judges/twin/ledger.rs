@@ -254,7 +254,8 @@ impl Ledger {
                 link_seq: stream.sent,
                 account: AccountId(account),
                 to: ShardId(*shard),
-                _pad: [0; 3],
+                urgent: false,
+                _pad: [0; 2],
                 amount: lacking.min(CASH_MAX.into()) as i64,
                 lend: context.seq,
             }));

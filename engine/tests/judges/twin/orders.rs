@@ -6,8 +6,8 @@ use protocol::{
     event::{Fill, Level, OrderAccepted, OrderAmended, OrderClosed, Reserved, Trade},
     limits::{FILLS_MAX, OPEN_ORDERS_MAX},
     order::{
-        AlgoStatus, CloseReason, OrderStatus, OrderType, PositionSide, PriceMatch,
-        SelfTradePrevention, Side, SymbolState, TimeInForce,
+        AlgoStatus, CloseReason, OrderOrigin, OrderStatus, OrderType, PositionSide, PriceMatch,
+        SelfTradePrevention, Side, SymbolState, TimeInForce, TradeKind,
     },
 };
 
@@ -184,7 +184,8 @@ impl Shard {
             price_match: place.price_match,
             position_side: place.position_side,
             reduce_only: order.reduce,
-            _pad: [0; 3],
+            origin: OrderOrigin::Owner,
+            _pad: [0; 2],
             price: shown,
             qty: order.qty,
             good_till: place.good_till,
@@ -311,7 +312,8 @@ impl Shard {
             trade,
             symbol: SymbolId(symbol),
             taker_side: taker.side,
-            _pad: [0; 5],
+            kind: TradeKind::Book,
+            _pad: [0; 4],
             price: filled.price,
             qty: lots,
             taker: taken,

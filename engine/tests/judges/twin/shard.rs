@@ -231,7 +231,8 @@ impl Shard {
             | Command::SetPositionMode(_)
             | Command::Withdraw(_)
             | Command::Held(_)
-            | Command::MarginCall(_) => return no(Reject::WrongShard),
+            | Command::MarginCall(_)
+            | Command::Debt(_) => return no(Reject::WrongShard),
             Command::PlaceAlgo(terms) => (terms.account, terms.symbol),
             Command::CancelAlgo(cancel) => (cancel.account, cancel.symbol),
             Command::CancelAllAlgos(all) => (all.account, all.symbol),

@@ -154,7 +154,8 @@ impl Ledger {
                 link_seq: self.next_of(shard),
                 account: AccountId(account),
                 to: ShardId(shard),
-                _pad: [0; 3],
+                urgent: false,
+                _pad: [0; 2],
                 amount: part as i64,
                 lend: hold,
             }));

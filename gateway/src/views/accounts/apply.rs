@@ -73,7 +73,9 @@ impl Step<'_> {
             | Event::HeldIssued(_)
             | Event::Funding(_)
             | Event::FundingEnded(_)
+            | Event::LiquidationFeePaid(_)
             | Event::MarginCallIssued(_)
+            | Event::DebtIssued(_)
             | Event::SessionOpened(_)
             | Event::Level(_)
             | Event::SymbolListed(_)
@@ -301,7 +303,9 @@ impl Step<'_> {
         let income = match change.reason {
             CashReason::Deposit | CashReason::Withdraw => Some(IncomeKind::Transfer),
             CashReason::Funding => Some(IncomeKind::Funding),
-            CashReason::Insurance => Some(IncomeKind::InsuranceClear),
+            CashReason::Insurance | CashReason::Advance | CashReason::Repayment => {
+                Some(IncomeKind::InsuranceClear)
+            }
             CashReason::GrantApplied | CashReason::ReturnIssued => {
                 cash.received = cash.received.saturating_add(change.delta);
                 None

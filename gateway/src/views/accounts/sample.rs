@@ -13,8 +13,8 @@ use protocol::{
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::BRACKETS_MAX,
     order::{
-        CashReason, CloseReason, MarginMode, OrderStatus, OrderType, PositionMode, PositionSide,
-        PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce,
+        CashReason, CloseReason, MarginMode, OrderOrigin, OrderStatus, OrderType, PositionMode,
+        PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce, TradeKind,
     },
 };
 use rules::Exposure;
@@ -277,7 +277,8 @@ impl Toy {
                 price_match: PriceMatch::None,
                 position_side: leg_of(account, side),
                 reduce_only: false,
-                _pad: [0; 3],
+                origin: OrderOrigin::Owner,
+                _pad: [0; 2],
                 price,
                 qty,
                 good_till: 0,
@@ -318,7 +319,8 @@ impl Toy {
                 trade: TradeId(self.next_id),
                 symbol,
                 taker_side,
-                _pad: [0; 5],
+                kind: TradeKind::Book,
+                _pad: [0; 4],
                 price,
                 qty,
                 taker: fills[0],

@@ -5,8 +5,8 @@ use protocol::{
     command::PlaceAlgo,
     event,
     order::{
-        AlgoStatus, AlgoType, OrderType, PriceMatch, SelfTradePrevention, Side, TimeInForce,
-        WorkingType,
+        AlgoStatus, AlgoType, OrderOrigin, OrderType, PriceMatch, SelfTradePrevention, Side,
+        TimeInForce, WorkingType,
     },
 };
 
@@ -166,7 +166,8 @@ impl Toy {
             price_match: terms.price_match,
             position_side: terms.position_side,
             reduce_only: terms.reduce_only,
-            _pad: [0; 3],
+            origin: OrderOrigin::Owner,
+            _pad: [0; 2],
             price,
             qty,
             good_till: 0,
