@@ -17,6 +17,7 @@ pub mod rest;
 pub mod secrets;
 pub mod status;
 pub mod supervisor;
+pub mod transfer;
 pub mod up;
 
 pub use error::Error;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use exchange::{
     Error,
     admin::Admin,
@@ -12,7 +12,7 @@ use exchange::{
     layout::Layout,
     load::{self, Account, Seed},
     secrets::Secrets,
-    status,
+    status, transfer,
     up::{self, UpOptions},
 };
 
@@ -98,6 +98,30 @@ enum AccountAction {
         #[arg(long, default_value = "data")]
         data: PathBuf,
     },
+    /// Book money from outside
+    Deposit {
+        #[command(flatten)]
+        transfer: TransferOptions,
+    },
+    /// Pay out what no position and no order needs
+    Withdraw {
+        #[command(flatten)]
+        transfer: TransferOptions,
+    },
+}
+
+#[derive(Args)]
+struct TransferOptions {
+    name: String,
+    /// In units of the margin asset, as text: 10000 or 250.50
+    #[arg(long)]
+    amount: String,
+    /// A number that grows from transfer to transfer: one that was booked is not booked again.
+    /// Without it the microseconds since 1970
+    #[arg(long)]
+    transfer: Option<u64>,
+    #[arg(long, default_value = "data")]
+    data: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -166,6 +190,12 @@ async fn act(action: Action) -> Result<(), Error> {
             println!("{:#}", load::send_account(&admin(&data)?, &account).await?);
             Ok(())
         }
+        Action::Account { action: AccountAction::Deposit { transfer } } => {
+            send_transfer("/admin/deposits", transfer).await
+        }
+        Action::Account { action: AccountAction::Withdraw { transfer } } => {
+            send_transfer("/admin/withdrawals", transfer).await
+        }
         Action::Drill { action: DrillAction::Kills { data, count, rate, target } } => {
             let report = drill::kills(&data, KillOptions { count, rate, target }).await?;
             println!("{report:#}");
@@ -176,6 +206,16 @@ async fn act(action: Action) -> Result<(), Error> {
             bots::run(&base, &secrets).await
         }
     }
+}
+
+/// Says its number first, so that whoever sees no answer can ask for the same transfer again.
+async fn send_transfer(path: &str, options: TransferOptions) -> Result<(), Error> {
+    let number = options.transfer.unwrap_or_else(transfer::number_of_now);
+    eprintln!("transfer {number}");
+    let admin = admin(&options.data)?;
+    let booked = transfer::send(&admin, path, &options.name, number, &options.amount).await?;
+    println!("{booked:#}");
+    Ok(())
 }
 
 fn admin(data: &std::path::Path) -> Result<Admin, Error> {
@@ -201,5 +241,21 @@ mod tests {
         assert_eq!(add(&[]), (None, None));
         let both = add(&["--deposit", "1.5", "--public-key", "alice.pem"]);
         assert_eq!(both, (Some(PathBuf::from("alice.pem")), Some("1.5".into())));
+    }
+
+    #[test]
+    fn money_goes_in_and_out_by_name_and_amount() {
+        let transfer = |words: &[&str]| {
+            let words = ["exchange", "account"].iter().chain(words);
+            match Cli::try_parse_from(words).map(|cli| cli.command) {
+                Ok(Action::Account { action: AccountAction::Withdraw { transfer } }) => {
+                    Some((transfer.name, transfer.amount, transfer.transfer))
+                }
+                _ => None,
+            }
+        };
+        let whole = transfer(&["withdraw", "alice", "--amount", "2.5", "--transfer", "7"]);
+        assert_eq!(whole, Some(("alice".into(), "2.5".into(), Some(7))));
+        assert_eq!(transfer(&["withdraw", "alice"]), None);
     }
 }
