@@ -140,7 +140,7 @@ impl Auditor {
     }
 
     /// Cross equity less what must be covered by it.
-    fn available(&self, account: u32) -> i128 {
+    pub fn available(&self, account: u32) -> i128 {
         let legs = (account, 0, 0)..=(account, u16::MAX, u8::MAX);
         let mut known: Vec<Leg> = self.positions.range(legs.clone()).map(|(leg, _)| *leg).collect();
         known.extend(self.reserved.range(legs).map(|(leg, _)| *leg));

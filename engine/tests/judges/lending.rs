@@ -63,7 +63,13 @@ impl Cluster {
             true => self.nodes[node].raw(command),
             false => self.nodes[node].send(command),
         };
-        for event in &events {
+        self.note(node, &events);
+        events
+    }
+
+    /// Takes note of the money in a node's events.
+    pub fn note(&mut self, node: usize, events: &[Event]) {
+        for event in events {
             if let Event::CashChanged(change) = event {
                 self.cash.insert((node as u8, change.account.0), change.cash);
                 if matches!(change.reason, CashReason::Deposit | CashReason::Withdraw) {
@@ -78,7 +84,6 @@ impl Cluster {
                 }
             }
         }
-        events
     }
 
     /// Delivers the n-th unacknowledged message of a node's outbox; acknowledges it if told to.

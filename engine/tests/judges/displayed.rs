@@ -1,0 +1,123 @@
+//! What a trader is shown as available can be spent, wherever it lies: one order at a time.
+
+use proptest::prelude::*;
+use protocol::{
+    AccountId, Command, Event, Reject, SymbolId,
+    command::{CancelAll, Lend, Place},
+    limits::{EARMARK_US, RECALL_WAIT_US},
+    order::Side,
+};
+
+use crate::{
+    auditor::Auditor,
+    bench::{Bench, index, outcome},
+    differential::cases,
+    lending::{Cluster, deposit},
+    trading::limit,
+};
+
+const ALICE: u32 = 1;
+const BOB: u32 = 2;
+
+struct Venue {
+    cluster: Cluster,
+    /// By trading shard, from 1 on: a replay of its log, and who listens to it.
+    audits: [(Bench, Auditor); 4],
+}
+
+impl Venue {
+    fn new(alice: i64) -> Self {
+        let mut cluster = Cluster::new();
+        cluster.send(0, &deposit(ALICE, 1, alice));
+        cluster.send(0, &deposit(BOB, 1, 1 << 40));
+        let audits = [0, 1, 2, 3].map(|shard| (Bench::new(shard), Auditor::default()));
+        Self { cluster, audits }
+    }
+
+    /// Cross equity less what it must cover, on one shard, by its events.
+    fn available(&mut self, shard: usize) -> i128 {
+        let node = &self.cluster.nodes[shard];
+        let (replay, auditor) = &mut self.audits[shard];
+        let known = replay.log.len();
+        for (header, payload) in node.log.iter().skip(known) {
+            replay.ts = header.ts - 1;
+            auditor.take(header.ts, &replay.apply_bytes(header.kind, payload).events());
+        }
+        auditor.available(ALICE)
+    }
+
+    /// Sends an order as a gateway does; how it ended, and whether it had fitted what is shown.
+    fn place(&mut self, shard: usize, order: Place) -> (Reject, bool) {
+        let others: i128 = (1..4).filter(|at| *at != shard).map(|at| self.available(at)).sum();
+        let free = i128::from(self.cluster.cash.get(&(0, order.account.0)).copied().unwrap_or(0));
+        let first = outcome(&self.cluster.send(shard, &Command::Place(order)));
+        if first.reject != Reject::NeedMargin {
+            return (first.reject, false);
+        }
+        let fits = i128::from(first.amount) <= free + others;
+        let (account, amount) = (order.account, first.amount);
+        let body = Lend { account, shard: protocol::ShardId(shard as u8), _pad: [0; 3], amount };
+        self.cluster.send(0, &Command::Lend(body));
+        self.cluster.drain();
+        let events = self.cluster.nodes[shard].send_as(0, true, &Command::Place(order));
+        self.cluster.note(shard, &events);
+        (outcome(&events).reject, fits)
+    }
+
+    fn pass_time(&mut self) {
+        for node in &mut self.cluster.nodes {
+            node.ts += EARMARK_US + RECALL_WAIT_US;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(20, 6_000))]
+
+    #[test]
+    fn an_order_that_fits_is_never_short_of_margin(
+        alice in 10_000i64..400_000,
+        steps in prop::collection::vec((0u8..10, 1usize..4, -4i64..5, 1i64..9), 1..40),
+    ) {
+        let mut venue = Venue::new(alice);
+        for (choice, shard, near, qty) in steps {
+            let side = if choice % 2 == 0 { Side::Buy } else { Side::Sell };
+            match choice {
+                0..=5 => {
+                    let (reject, fits) = venue.place(shard, limit(ALICE, side, 100 + near, qty));
+                    prop_assert!(!(fits && reject == Reject::InsufficientMargin), "shard {shard}");
+                }
+                6 | 7 => {
+                    let order = limit(BOB, side, 100 + near, qty);
+                    venue.place(shard, order);
+                }
+                8 => {
+                    venue.cluster.send(shard, &index(1, 100 + near));
+                }
+                _ => {
+                    let (account, symbol) = (AccountId(ALICE), SymbolId(1));
+                    let all = CancelAll { account, symbol, _pad: [0; 2] };
+                    venue.cluster.send(shard, &Command::CancelAll(all));
+                }
+            }
+            venue.pass_time();
+        }
+    }
+}
+
+#[test]
+fn money_that_lies_elsewhere_is_spent() {
+    let mut venue = Venue::new(100_000);
+    // a lot holds 5,050 back: nine on shard 1, nine on shard 2, and one more nowhere
+    for shard in [1, 2] {
+        let (reject, fits) = venue.place(shard, limit(ALICE, Side::Buy, 100, 9));
+        assert_eq!((reject, fits), (Reject::None, true));
+        venue.pass_time();
+    }
+    let (reject, fits) = venue.place(3, limit(ALICE, Side::Buy, 100, 2));
+    assert_eq!((reject, fits), (Reject::InsufficientMargin, false));
+    let (reject, fits) = venue.place(3, limit(ALICE, Side::Buy, 100, 1));
+    assert_eq!((reject, fits), (Reject::None, true));
+    let accepted = |event: &Event| matches!(event, Event::OrderAccepted(_));
+    assert!(!venue.cluster.nodes[3].send(&index(1, 100)).iter().any(accepted));
+}
