@@ -301,6 +301,13 @@ impl Accounts {
         Some(self.holding(at).next).filter(|at| *at != HoldingAt::NONE)
     }
 
+    /// The first of an account's holdings, by symbol and leg, whose orders reserve margin.
+    pub fn first_reserving(&self, at: u32) -> Option<HoldingAt> {
+        let reserving = |holding: &Holding| holding.orders.count > holding.orders.reducing;
+        let all = self.holdings_of(at).filter(|(_, holding)| reserving(holding));
+        all.min_by_key(|(_, holding)| (holding.symbol, holding.side as u8)).map(|(at, _)| at)
+    }
+
     /// What of an account stands against a change of its position mode.
     pub fn hold_state(&self, at: u32) -> HoldState {
         let any = |is: fn(&Holding) -> bool| self.holdings_of(at).any(|(_, holding)| is(holding));

@@ -54,7 +54,7 @@ struct Wallet {
 
 const _: () = assert!(SHARDS_MAX <= u16::BITS as usize);
 
-/// A lend that waits for what shards give back.
+/// A lend, or a margin call, that waits for what shards give back.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     lend: Seq,
@@ -62,7 +62,8 @@ struct Pending {
     number: u64,
     /// The margin call that it is for, by its place in the shard's stream; 0: a gateway's.
     call: u64,
-    /// A part of the amount is worth a grant.
+    /// The account is in need: a part of the amount is worth a grant, and shards are asked
+    /// urgently.
     takes_part: bool,
     account: AccountId,
     shard: ShardId,
@@ -70,6 +71,30 @@ struct Pending {
     deadline: Micros,
     /// Shards, as bits, that have not answered.
     awaited: u16,
+}
+
+impl Pending {
+    fn digest(&self, into: &mut Digest) {
+        into.add(self.lend).add(self.session.0).add(self.number).add(self.call);
+        into.add_flag(self.takes_part);
+        into.add(self.account.0).add(self.shard.0).add(self.amount);
+        into.add(self.deadline).add(self.awaited);
+    }
+
+    fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
+        Ok(Self {
+            lend: saved.take()?,
+            session: SessionId(saved.take()?),
+            number: saved.take()?,
+            call: saved.take()?,
+            takes_part: saved.flag()?,
+            account: AccountId(saved.take()?),
+            shard: ShardId(saved.take()?),
+            amount: saved.take()?,
+            deadline: saved.take()?,
+            awaited: saved.take()?,
+        })
+    }
 }
 
 pub(crate) struct Ledger {
@@ -80,6 +105,8 @@ pub(crate) struct Ledger {
     links: Vec<Link>,
     /// By the seq of the lend, which is the order of the deadlines too.
     pending: Vec<Pending>,
+    /// The same for margin calls, which wait less.
+    calls: Vec<Pending>,
     /// Of position modes, by their seq, which is the order of the deadlines too.
     changes: Vec<Change>,
     /// By their seq, which is the order of the deadlines too.
@@ -96,6 +123,7 @@ impl Ledger {
             wallets: Vec::with_capacity(capacity.accounts),
             links: (0..genesis.shards).map(|_| Link::new()).collect(),
             pending: Vec::with_capacity(PENDING_LENDS_MAX),
+            calls: Vec::with_capacity(PENDING_LENDS_MAX),
             changes: Vec::with_capacity(PENDING_MODES_MAX),
             withdrawals: Vec::with_capacity(PENDING_WITHDRAWALS_MAX),
             deposits: 0,
@@ -149,12 +177,13 @@ impl Ledger {
         }
     }
 
-    /// When the patience of the first lend, change of mode or withdrawal ends.
+    /// When the patience of the first lend, call, change of mode or withdrawal ends.
     pub fn wake_at(&self) -> Option<Micros> {
         let lend = self.pending.first().map(|pending| pending.deadline);
+        let call = self.calls.first().map(|pending| pending.deadline);
         let change = self.changes.first().map(|change| change.deadline);
         let withdrawal = self.withdrawals.first().map(|withdrawal| withdrawal.deadline);
-        [lend, change, withdrawal].into_iter().flatten().min()
+        [lend, call, change, withdrawal].into_iter().flatten().min()
     }
 
     /// Messages the shards have not acknowledged.
@@ -175,12 +204,9 @@ impl Ledger {
             });
         }
         self.links.iter().for_each(|link| link.digest(into));
-        into.add_len(self.pending.len());
-        for pending in &self.pending {
-            into.add(pending.lend).add(pending.session.0).add(pending.number).add(pending.call);
-            into.add_flag(pending.takes_part);
-            into.add(pending.account.0).add(pending.shard.0).add(pending.amount);
-            into.add(pending.deadline).add(pending.awaited);
+        for waiting in [&self.pending, &self.calls] {
+            into.add_len(waiting.len());
+            waiting.iter().for_each(|pending| pending.digest(into));
         }
         into.add_len(self.changes.len());
         self.changes.iter().for_each(|change| change.digest(into));
@@ -210,24 +236,8 @@ impl Ledger {
         for link in &mut ledger.links {
             *link = Link::load(saved)?;
         }
-        for _ in 0..saved.len()? {
-            let pending = Pending {
-                lend: saved.take()?,
-                session: SessionId(saved.take()?),
-                number: saved.take()?,
-                call: saved.take()?,
-                takes_part: saved.flag()?,
-                account: AccountId(saved.take()?),
-                shard: ShardId(saved.take()?),
-                amount: saved.take()?,
-                deadline: saved.take()?,
-                awaited: saved.take()?,
-            };
-            let known = ledger.find(pending.account).is_some();
-            sound(known && (1..ledger.shards).contains(&pending.shard.0))?;
-            ledger.pending.push(pending);
-        }
-        sound(ledger.pending.is_sorted_by_key(|pending| pending.lend))?;
+        ledger.pending = ledger.load_pending(saved)?;
+        ledger.calls = ledger.load_pending(saved)?;
         for _ in 0..saved.len()? {
             let change = Change::load(saved)?;
             sound(ledger.changes.len() < PENDING_MODES_MAX)?;
@@ -240,6 +250,20 @@ impl Ledger {
             ledger.withdrawals.push(withdrawal);
         }
         Ok(ledger)
+    }
+
+    /// Lends or calls that wait, with the room that they have in a new ledger.
+    fn load_pending(&self, saved: &mut Saved<'_>) -> Result<Vec<Pending>, LoadError> {
+        let mut waiting = Vec::with_capacity(PENDING_LENDS_MAX);
+        for _ in 0..saved.len()? {
+            let pending = Pending::load(saved)?;
+            let known = self.find(pending.account).is_some();
+            sound(known && (1..self.shards).contains(&pending.shard.0))?;
+            sound(waiting.len() < PENDING_LENDS_MAX)?;
+            waiting.push(pending);
+        }
+        sound(waiting.is_sorted_by_key(|pending| pending.lend))?;
+        Ok(waiting)
     }
 
     fn deposit<S: Sink>(&mut self, deposit: &Deposit, out: &mut Output<'_, S>) -> Verdict {
@@ -308,7 +332,8 @@ impl Ledger {
             if !elsewhere || !self.links[usize::from(shard)].has_room() {
                 continue;
             }
-            self.send_recall(ShardId(shard), pending.account, amount, pending.lend, out);
+            let why = (pending.lend, pending.takes_part);
+            self.send_recall(ShardId(shard), pending.account, amount, why, out);
             asked |= 1 << shard;
         }
         asked
@@ -319,12 +344,11 @@ impl Ledger {
         to: ShardId,
         account: AccountId,
         amount: Cash,
-        lend: Seq,
+        (lend, urgent): (Seq, bool),
         out: &mut Output<'_, S>,
     ) {
         let link = &mut self.links[usize::from(to.0)];
-        let urgent = false;
-        let link_seq = link.send(Message::Recall { lend }, account, amount);
+        let link_seq = link.send(Message::Recall { lend, urgent }, account, amount);
         out.emit(&RecallIssued { link_seq, account, to, urgent, _pad: [0; 2], amount, lend });
     }
 
@@ -382,29 +406,54 @@ impl Ledger {
             self.wallets[wallet].lent[link] -= amount;
             self.move_free(wallet, CashReason::ReturnTaken, from, amount, out);
         }
-        let Ok(place) = self.pending.binary_search_by_key(&lend, |pending| pending.lend) else {
+        if !self.came_back(from, lend, account, out) {
             self.recalled(from, lend, account, out);
-            return Ok(OrderId::NONE);
-        };
-        let pending = &mut self.pending[place];
-        pending.awaited &= !(1 << from.0);
-        let decided = pending.awaited == 0 || self.wallets[wallet].free >= pending.amount;
-        if decided && pending.account == account {
-            let pending = self.pending.remove(place);
-            self.answer(&pending, out);
         }
         Ok(OrderId::NONE)
     }
 
-    /// Answers lends whose patience has ended, a bounded number at once.
-    fn tick<S: Sink>(&mut self, now: Micros, out: &mut Output<'_, S>) {
-        let over = self.pending.iter().take_while(|pending| pending.deadline <= now).count();
-        let over = over.min(LENDS_PER_TICK_MAX);
-        for place in 0..over {
-            let pending = self.pending[place];
+    /// A shard has given back what a lend or a call has recalled; false: none that waits.
+    fn came_back<S: Sink>(
+        &mut self,
+        from: ShardId,
+        lend: Seq,
+        account: AccountId,
+        out: &mut Output<'_, S>,
+    ) -> bool {
+        let find = |all: &[Pending]| all.binary_search_by_key(&lend, |pending| pending.lend).ok();
+        let free = self.free(account);
+        let (waiting, place) = match (find(&self.pending), find(&self.calls)) {
+            (Some(place), _) => (&mut self.pending, place),
+            (None, Some(place)) => (&mut self.calls, place),
+            (None, None) => return false,
+        };
+        let pending = &mut waiting[place];
+        pending.awaited &= !(1 << from.0);
+        let decided = pending.awaited == 0 || free >= pending.amount;
+        if decided && pending.account == account {
+            let pending = waiting.remove(place);
             self.answer(&pending, out);
         }
-        self.pending.drain(..over);
+        true
+    }
+
+    /// Answers calls and lends whose patience has ended, a bounded number at once.
+    fn tick<S: Sink>(&mut self, now: Micros, out: &mut Output<'_, S>) {
+        let over = |all: &[Pending], most: usize| {
+            all.iter().take(most).take_while(|pending| pending.deadline <= now).count()
+        };
+        let calls = over(&self.calls, LENDS_PER_TICK_MAX);
+        let lends = over(&self.pending, LENDS_PER_TICK_MAX - calls);
+        for place in 0..calls {
+            let call = self.calls[place];
+            self.answer(&call, out);
+        }
+        self.calls.drain(..calls);
+        for place in 0..lends {
+            let lend = self.pending[place];
+            self.answer(&lend, out);
+        }
+        self.pending.drain(..lends);
     }
 
     fn acked<S: Sink>(&mut self, ack: &LinkAck, out: &mut Output<'_, S>) -> Verdict {

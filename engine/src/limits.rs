@@ -30,6 +30,9 @@ pub const WORK_PER_TURN_MAX: usize = 64;
 pub const WORK_EVENTS_MAX: usize = 1_024;
 /// Events that one unit of pending work may make.
 pub const UNIT_EVENTS_MAX: usize = 3_072;
+/// For an urgent recall no further holding's orders are closed in a frame that has made more
+/// events than these.
+pub const RECALL_EVENTS_MAX: usize = EVENTS_PER_COMMAND_MAX - UNIT_EVENTS_MAX;
 /// A symbol whose index is as old as this only lets positions be reduced.
 pub const INDEX_STALE_US: u64 = 10_000_000;
 /// Seconds whose middle of the book makes the average basis.

@@ -28,6 +28,7 @@ pub(crate) enum Message {
     },
     Recall {
         lend: Seq,
+        urgent: bool,
     },
     Return {
         lend: Seq,
@@ -134,7 +135,8 @@ impl Link {
         for unacked in &self.unacked {
             let (kind, lend) = match unacked.message {
                 Message::Grant { call } => (0u8, call),
-                Message::Recall { lend } => (1, lend),
+                Message::Recall { lend, urgent: false } => (1, lend),
+                Message::Recall { lend, urgent: true } => (10, lend),
                 Message::Return { lend } => (2, lend),
                 Message::Hold { change, purpose: HoldFor::Mode } => (3, change),
                 Message::Hold { change, purpose: HoldFor::Withdrawal } => (9, change),
@@ -153,7 +155,8 @@ impl Link {
             let word = u8::try_from(about).map_err(|_| LoadError::Damaged);
             let message = match kind {
                 0 => Message::Grant { call: about },
-                1 => Message::Recall { lend: about },
+                1 => Message::Recall { lend: about, urgent: false },
+                10 => Message::Recall { lend: about, urgent: true },
                 2 => Message::Return { lend: about },
                 3 => Message::Hold { change: about, purpose: HoldFor::Mode },
                 9 => Message::Hold { change: about, purpose: HoldFor::Withdrawal },
@@ -189,14 +192,10 @@ impl Unacked {
                 let (from, _pad) = (me, [0; 2]);
                 Command::MarginCall(MarginCall { link_seq, account, from, kind, _pad, amount })
             }
-            Message::Recall { lend } => Command::Recall(Recall {
-                link_seq,
-                account,
-                urgent: false,
-                _pad: [0; 3],
-                amount,
-                lend,
-            }),
+            Message::Recall { lend, urgent } => {
+                let _pad = [0; 3];
+                Command::Recall(Recall { link_seq, account, urgent, _pad, amount, lend })
+            }
             Message::Return { lend } => {
                 let (from, _pad) = (me, [0; 3]);
                 Command::Return(Return { link_seq, account, from, _pad, amount, lend })

@@ -248,6 +248,19 @@ impl Desk<'_> {
         self.settle(out);
     }
 
+    /// Closes a holding's orders that reserve margin, oldest first, to free what they hold back.
+    pub fn close_reserving<S: Sink>(&mut self, at: HoldingAt, out: &mut Output<'_, S>) {
+        let mut next = self.accounts.holding(at).orders.first;
+        while let Some(slot) = next {
+            let terms = &self.symbol.book.order(slot).data;
+            next = terms.next;
+            if !terms.reduce_only {
+                self.close(slot, OrderStatus::Expired, CloseReason::Liquidation, out);
+            }
+        }
+        self.settle(out);
+    }
+
     /// An account's open order by its id or, when that is 0, by the client's.
     pub fn find_order(
         &self,

@@ -355,9 +355,14 @@ impl Shard {
 
     fn desk(&mut self, frame: &Frame, symbol: SymbolId) -> Result<Desk<'_>, Reject> {
         let at = self.symbols.find(symbol)?;
+        Ok(self.desk_at(frame, at))
+    }
+
+    /// The desk of the symbol at a place.
+    fn desk_at(&mut self, frame: &Frame, at: u16) -> Desk<'_> {
         let (symbol, quotes) = self.symbols.split(at);
         self.turn += 1;
-        Ok(Desk {
+        Desk {
             turn: self.turn,
             now: frame.now,
             ceiling: frame.ceiling,
@@ -374,7 +379,7 @@ impl Shard {
             changes: &mut self.changes,
             fees: &mut self.fees,
             pools: &mut self.pools,
-        })
+        }
     }
 
     /// True for an account's id, but of one that the ledger holds.

@@ -53,8 +53,14 @@ pub const RECALL_WAIT_US: u64 = 250_000;
 pub const CALL_LINE: (i128, i128) = (23, 20);
 /// The call asks for what lifts it to so many times that.
 pub const CALL_TARGET: (i128, i128) = (3, 2);
+/// How long the ledger waits for what it has recalled for a margin call: the answer is to come
+/// inside the call's grace.
+pub const CALL_RECALL_WAIT_US: u64 = 150_000;
+/// An urgent recall leaves so many times the maintenance margin: a fraction.
+pub const CALL_KEEP: (i128, i128) = (6, 5);
 /// How long a shard's margin call stays open without an answer, in log time.
 pub const MARGIN_CALL_GRACE_US: u64 = 250_000;
+const _: () = assert!(CALL_RECALL_WAIT_US < MARGIN_CALL_GRACE_US);
 /// Below such a part of its maintenance margin an account's positions are taken over or
 /// deleveraged, without an order to the book.
 pub const LIQUIDATION_TAKEOVER: (i128, i128) = (2, 3);

@@ -5,7 +5,7 @@ use protocol::{
     OrderId, Reject, SessionId,
     command::MarginCall,
     event::{GrantIssued, LinkApplied},
-    limits::{CASH_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US},
+    limits::{CALL_RECALL_WAIT_US, CASH_MAX, PENDING_LENDS_MAX},
     order::CallKind,
 };
 
@@ -37,24 +37,31 @@ impl Ledger {
         out.emit(&LinkApplied { peer: from, _pad: [0; 7], link_seq: link.applied() });
         next?;
         let at = self.open(account);
+        let takes_part = match kind {
+            CallKind::Order => false,
+            CallKind::Need | CallKind::Debt => true,
+        };
+        if takes_part {
+            self.end_withdrawal_of(account, out);
+        }
         let pending = Pending {
             lend: frame.seq,
             session: SessionId::NONE,
             number: 0,
             call: link_seq,
-            takes_part: kind == CallKind::Need,
+            takes_part,
             account,
             shard: from,
             amount,
-            deadline: frame.now + RECALL_WAIT_US,
+            deadline: frame.now + CALL_RECALL_WAIT_US,
             awaited: 0,
         };
-        let waits = self.wallets[at].free < amount && self.pending.len() < PENDING_LENDS_MAX;
+        let waits = self.wallets[at].free < amount && self.calls.len() < PENDING_LENDS_MAX;
         let awaited = if waits { self.recall(at, &pending, out) } else { 0 };
         if awaited == 0 {
             self.answer(&pending, out);
         } else {
-            self.pending.push(Pending { awaited, ..pending });
+            self.calls.push(Pending { awaited, ..pending });
         }
         Ok(OrderId::NONE)
     }

@@ -178,6 +178,18 @@ impl Ledger {
         }
     }
 
+    /// An account that is in need somewhere keeps its money in.
+    pub(super) fn end_withdrawal_of<S: Sink>(
+        &mut self,
+        account: AccountId,
+        out: &mut Output<'_, S>,
+    ) {
+        let leaving = |withdrawal: &Withdrawal| withdrawal.account == account;
+        if let Some(place) = self.withdrawals.iter().position(leaving) {
+            self.end(place, Reject::WithdrawalTooLarge, out);
+        }
+    }
+
     fn withdrawal(&self, withdraw: Seq, account: AccountId) -> Option<usize> {
         let found = self.withdrawals.binary_search_by_key(&withdraw, |known| known.withdraw);
         found.ok().filter(|place| self.withdrawals[*place].account == account)
@@ -205,7 +217,7 @@ impl Ledger {
                 continue;
             }
             lacking -= i128::from(part);
-            self.send_recall(to, account, part, withdraw, out);
+            self.send_recall(to, account, part, (withdraw, false), out);
             asked |= 1 << to.0;
         }
         if lacking > 0 {
@@ -244,7 +256,7 @@ impl Ledger {
         });
     }
 
-    fn free(&self, account: AccountId) -> Cash {
+    pub(super) fn free(&self, account: AccountId) -> Cash {
         self.find(account).map_or(0, |at| self.wallets[at].free)
     }
 }

@@ -4,14 +4,17 @@ use protocol::{
     Cash, OrderId, Reject, ShardId,
     command::{Grant, LinkAck, Recall},
     event::{CashChanged, LinkAcked, LinkApplied, ReturnIssued},
-    limits::CASH_MAX,
+    limits::{CALL_KEEP, CASH_MAX},
     order::CashReason,
 };
+
+use rules::money::div_ceil;
 
 use super::Shard;
 use crate::{
     accounts::Accounts,
     engine::Frame,
+    limits::RECALL_EVENTS_MAX,
     links::Message,
     output::{Output, Sink},
     verdict::{Refusal, Verdict, require},
@@ -43,8 +46,9 @@ impl Shard {
     }
 
     /// Gives back what the account can spare, which may be nothing: to an order elsewhere all that
-    /// is available here and waits for no order of its own; out of the wallet, for which it is
-    /// held, no profit that is not realised.
+    /// is available here and waits for no order of its own; for a margin call also what its orders
+    /// hold back, which are closed, and more of what is behind its positions; out of the wallet,
+    /// for which it is held, no profit that is not realised.
     pub(super) fn recall<S: Sink>(
         &mut self,
         frame: &Frame,
@@ -56,12 +60,21 @@ impl Shard {
         require(self.ledger.has_room(), Reject::ShardFull)?;
         self.take(recall.link_seq, out)?;
         let found = self.accounts.find(recall.account);
+        if let (Some(at), true) = (found, recall.urgent) {
+            self.free_margin(frame, at, out);
+        }
         let spare = found.map_or(0, |at| {
-            let totals = self.accounts.totals(at, self.symbols.quotes());
             let account = self.accounts.account(at);
+            let earmarked = i128::from(account.earmarked(frame.now));
+            if recall.urgent {
+                let pool = self.cross_pool(at);
+                let kept = div_ceil(pool.maintenance * CALL_KEEP.0, CALL_KEEP.1);
+                return pool.equity - kept - earmarked;
+            }
+            let totals = self.accounts.totals(at, self.symbols.quotes());
             match account.held {
                 true => totals.spare(),
-                false => totals.available() - i128::from(account.earmarked(frame.now)),
+                false => totals.available() - earmarked,
             }
         });
         // between 0 and what was asked for, so it fits
@@ -73,6 +86,17 @@ impl Shard {
         let link_seq = self.ledger.send(Message::Return { lend }, account, amount);
         out.emit(&ReturnIssued { link_seq, account, _pad: 0, amount, lend });
         Ok(OrderId::NONE)
+    }
+
+    /// Closes an account's orders that reserve margin, as far as one frame's events go.
+    #[cold]
+    fn free_margin<S: Sink>(&mut self, frame: &Frame, at: u32, out: &mut Output<'_, S>) {
+        while out.events() <= RECALL_EVENTS_MAX
+            && let Some(holding) = self.accounts.first_reserving(at)
+        {
+            let place = self.accounts.holding(holding).symbol;
+            self.desk_at(frame, place).close_reserving(holding, out);
+        }
     }
 
     /// Takes the ledger's next message; tells, in any case, how far it is.

@@ -107,7 +107,7 @@ impl Shard {
     }
 
     /// Without funding that has not been booked.
-    fn cross_pool(&self, place: u32) -> Solvency {
+    pub(super) fn cross_pool(&self, place: u32) -> Solvency {
         let quotes = self.symbols.quotes();
         let owed = |holding: &Holding| quotes[usize::from(holding.symbol)].owed(holding);
         let pending = self.accounts.holdings_of(place).map(|(_, holding)| owed(holding)).sum();

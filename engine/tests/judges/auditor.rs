@@ -236,8 +236,8 @@ impl Auditor {
             | Event::FeesChanged(_)
             | Event::SymbolStateChanged(_)
             | Event::LinkApplied(_)
-            | Event::LinkAcked(_)
-            | Event::ReturnIssued(_) => {}
+            | Event::LinkAcked(_) => {}
+            Event::ReturnIssued(back) => self.hear_return(back),
             Event::MarginCallIssued(call) => self.hear_call(call),
             Event::HeldIssued(held) => self.hear_held(held),
             Event::LendSettled(_)

@@ -1,7 +1,7 @@
 //! Who pays for a fill: what the auditor says of each account's equity around it.
 
 use protocol::{
-    event::{Fill, MarginCallIssued, Trade},
+    event::{Fill, MarginCallIssued, ReturnIssued, Trade},
     limits::CASH_MAX,
     order::CallKind,
 };
@@ -43,6 +43,17 @@ impl Auditor {
         assert!(equity * 20 < maintenance * 23, "not in need: {equity} {maintenance} {call:?}");
         let lacking = (3 * maintenance + 1) / 2 - equity;
         assert_eq!(i128::from(call.amount), lacking.min(CASH_MAX.into()));
+    }
+
+    /// What is given back was not needed: by the account's orders, or at the least by its
+    /// positions.
+    pub fn hear_return(&mut self, back: &ReturnIssued) {
+        assert!(back.amount >= 0, "{back:?}");
+        if back.amount > 0 {
+            let Worth { equity, maintenance, .. } = self.cross_worth(back.account.0);
+            let kept = equity * 5 >= maintenance * 6;
+            assert!(kept || self.available(back.account.0) >= 0, "{equity} {maintenance} {back:?}");
+        }
     }
 
     fn cross_worth(&self, account: u32) -> Worth {

@@ -111,7 +111,7 @@ pub fn shard_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act 
         false => Command::Recall(Recall {
             link_seq,
             account,
-            urgent: false,
+            urgent: draw.below(3) == 0,
             _pad: [0; 3],
             amount,
             lend: 77,

@@ -3,7 +3,7 @@
 
 use protocol::{
     AccountId, Command, Envelope, SymbolId,
-    command::{Grant, Place, SetLeverage, SetMarginMode},
+    command::{Grant, Place, Recall, SetLeverage, SetMarginMode},
     limits::MARGIN_CALL_GRACE_US,
     order::{MarginMode, OrderType, SelfTradePrevention, Side, TimeInForce},
 };
@@ -40,6 +40,16 @@ pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
                 reduce_only: false,
                 ..of
             })
+        }
+        22 if draw.below(2) == 0 => {
+            bench.links[0] += 1;
+            let (link_seq, amount) = (bench.links[0], i64::from(draw.below(5)) * 4_000);
+            let (urgent, _pad, lend) = (draw.below(3) > 0, [0; 3], 77);
+            let recall = Recall { link_seq, account, urgent, _pad, amount, lend };
+            return Act::Command {
+                envelope: Envelope::default(),
+                command: Command::Recall(recall),
+            };
         }
         22 => {
             let mode = draw.one_of(MarginMode::ALL);

@@ -29,6 +29,7 @@ mod jumps;
 mod lending;
 mod modes;
 mod need;
+mod recalls;
 mod snapshot;
 mod storm;
 mod trading;

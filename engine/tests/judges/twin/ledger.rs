@@ -10,8 +10,8 @@ use protocol::{
         PositionModeChanged, PositionModeSettled, RecallIssued, ReleaseIssued,
     },
     limits::{
-        ACCOUNTS_MAX, CASH_MAX, LINK_WINDOW_MAX, MODE_WAIT_US, PENDING_LENDS_MAX,
-        PENDING_MODES_MAX, RECALL_WAIT_US,
+        ACCOUNTS_MAX, CALL_RECALL_WAIT_US, CASH_MAX, LINK_WINDOW_MAX, MODE_WAIT_US,
+        PENDING_LENDS_MAX, PENDING_MODES_MAX, RECALL_WAIT_US,
     },
     order::{CallKind, CashReason, HoldFor, HoldState, ModeChange, PositionMode},
 };
@@ -57,7 +57,7 @@ struct Waiting {
     number: u64,
     /// A shard's margin call; 0: a gateway's lend.
     call: u64,
-    /// A part of the amount will do.
+    /// Somebody is in need: a part of the amount will do, and shards are asked urgently.
     takes_part: bool,
     account: u32,
     shard: u8,
@@ -125,8 +125,9 @@ impl Ledger {
             }
             Command::Tick(_) => {
                 let over = self.waiting.iter().filter(|(_, waiting)| waiting.until <= context.now);
-                let over: Vec<u64> = over.map(|(lend, _)| *lend).take(SETTLED_PER_TICK).collect();
-                for lend in over {
+                let mut over: Vec<_> = over.map(|(lend, by)| (by.call == 0, *lend)).collect();
+                over.sort_unstable();
+                for (_, lend) in over.into_iter().take(SETTLED_PER_TICK) {
                     let waiting = self.waiting.remove(&lend).unwrap();
                     self.settle(lend, &waiting, events);
                 }
@@ -193,7 +194,7 @@ impl Ledger {
             return Ok(0);
         }
         if lacking > 0 {
-            if self.waiting.len() == PENDING_LENDS_MAX {
+            if self.waiting_of(false) == PENDING_LENDS_MAX {
                 return no(Reject::LedgerBusy);
             }
             waiting.from = self.askable(account, target);
@@ -219,22 +220,32 @@ impl Ledger {
             return no(Reject::Malformed);
         }
         stream.take(shard, call.link_seq, events)?;
-        let free = self.wallets.entry(account).or_default().free;
+        self.wallets.entry(account).or_default();
+        let takes_part = call.kind != CallKind::Order;
+        if takes_part {
+            self.keep_in(account, events);
+        }
+        let free = self.wallets[&account].free;
         let amount = i128::from(call.amount);
-        let waits = free < amount && self.waiting.len() < PENDING_LENDS_MAX;
+        let waits = free < amount && self.waiting_of(true) < PENDING_LENDS_MAX;
         let waiting = Waiting {
             session: 0,
             number: 0,
             call: call.link_seq,
-            takes_part: call.kind == CallKind::Need,
+            takes_part,
             account,
             shard,
             amount,
-            until: context.now + RECALL_WAIT_US,
+            until: context.now + CALL_RECALL_WAIT_US,
             from: if waits { self.askable(account, shard) } else { Vec::new() },
         };
         self.ask(context, waiting, events);
         Ok(0)
+    }
+
+    /// How many calls wait, or lends.
+    fn waiting_of(&self, calls: bool) -> usize {
+        self.waiting.values().filter(|waiting| (waiting.call != 0) == calls).count()
     }
 
     /// Shards that may have money of an account and can be asked.
@@ -254,7 +265,7 @@ impl Ledger {
                 link_seq: stream.sent,
                 account: AccountId(account),
                 to: ShardId(*shard),
-                urgent: false,
+                urgent: waiting.takes_part,
                 _pad: [0; 2],
                 amount: lacking.min(CASH_MAX.into()) as i64,
                 lend: context.seq,

@@ -103,6 +103,7 @@ impl Twin {
                     | CommandKind::Release
                     | CommandKind::Held
                     | CommandKind::MarginCall
+                    | CommandKind::Debt
                     | CommandKind::LinkAck => self.carry_out(&context, &command, &mut events),
                     _ => {
                         (session, number) = (context.session, context.number);

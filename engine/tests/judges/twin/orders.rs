@@ -4,7 +4,7 @@ use protocol::{
     AccountId, ClientId, Event, OrderId, Reject, SymbolId, TradeId,
     command::{Amend, Cancel, Place},
     event::{Fill, Level, OrderAccepted, OrderAmended, OrderClosed, Reserved, Trade},
-    limits::{FILLS_MAX, OPEN_ORDERS_MAX},
+    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX},
     order::{
         AlgoStatus, CloseReason, OrderOrigin, OrderStatus, OrderType, PositionSide, PriceMatch,
         SelfTradePrevention, Side, SymbolState, TimeInForce, TradeKind,
@@ -554,6 +554,27 @@ impl Shard {
         self.close(symbol, id, OrderStatus::Expired, CloseReason::GoodTillDate);
         self.settle(symbol);
         true
+    }
+
+    /// Closes all orders of an account that hold margin back, leg by leg.
+    pub fn free_margin(&mut self, account: u32) {
+        let mut reserving = Vec::new();
+        for (symbol, market) in &self.markets {
+            let own = market.orders.iter().filter(|order| order.account == account);
+            reserving.extend(
+                own.filter(|order| !order.reduce).map(|order| (*symbol, order.position, order.id)),
+            );
+        }
+        reserving.sort_unstable();
+        for leg in reserving.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            if self.events.len() > EVENTS_PER_COMMAND_MAX - 3_072 {
+                return;
+            }
+            for (symbol, _, id) in leg {
+                self.close(*symbol, *id, OrderStatus::Expired, CloseReason::Liquidation);
+            }
+            self.settle(leg[0].0);
+        }
     }
 
     fn close(&mut self, symbol: u16, id: u64, status: OrderStatus, reason: CloseReason) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::{
     AccountId, Command, Event, Reject, ShardId,
+    command::Recall,
     event::{CashChanged, LinkAcked, LinkApplied, ReturnIssued},
     instrument::{Brackets, SymbolSpec},
     limits::{ACCOUNTS_MAX, CASH_MAX, EARMARK_US, EVENTS_PER_COMMAND_MAX, LINK_WINDOW_MAX},
@@ -15,7 +16,7 @@ use super::{
     algos::{Algo, Job},
     calls::Call,
     funding::{Pricing, Round},
-    margin::{Hold, Sums},
+    margin::{Hold, Sums, ceil_div},
     no,
 };
 
@@ -316,7 +317,7 @@ impl Shard {
         }
         self.take(link_seq)?;
         if let Command::Recall(recall) = command {
-            self.give_back(account, amount, recall.lend);
+            self.give_back(recall);
             return Ok(0);
         }
         let known = self.accounts.entry(account.0).or_default();
@@ -349,13 +350,21 @@ impl Shard {
         Ok(())
     }
 
-    fn give_back(&mut self, account: AccountId, most: i64, lend: u64) {
+    fn give_back(&mut self, recall: &Recall) {
+        let Recall { account, amount: most, lend, urgent, .. } = *recall;
+        if urgent && self.accounts.contains_key(&account.0) {
+            self.free_margin(account.0);
+        }
         let mut amount = 0;
         if let Some(known) = self.accounts.get(&account.0) {
             let earmark = if self.now < known.earmark_until { known.earmark } else { 0 };
-            let spare = match known.held {
-                true => self.spare(account.0),
-                false => self.available(account.0) - earmark,
+            let spare = if urgent {
+                let (equity, maintenance) = self.cross_pool(account.0);
+                equity - ceil_div(6 * maintenance, 5) - earmark
+            } else if known.held {
+                self.spare(account.0)
+            } else {
+                self.available(account.0) - earmark
             };
             amount = spare.clamp(0, most.into());
         }

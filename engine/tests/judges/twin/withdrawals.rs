@@ -118,6 +118,15 @@ impl Ledger {
         }
     }
 
+    /// Somebody in need does not withdraw.
+    pub(super) fn keep_in(&mut self, account: u32, events: &mut Vec<Event>) {
+        let mut all = self.leaving.iter();
+        let hold = all.find(|(_, leaving)| leaving.account == account).map(|(hold, _)| *hold);
+        if let Some(hold) = hold {
+            self.finish(hold, Reject::WithdrawalTooLarge, events);
+        }
+    }
+
     pub(super) fn is_leaving(&self, account: u32) -> bool {
         self.leaving.values().any(|leaving| leaving.account == account)
     }
