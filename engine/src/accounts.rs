@@ -170,9 +170,14 @@ impl Accounts {
         }
     }
 
-    /// True for ids that an account can have.
+    /// True for ids that an account can have which clients may name.
     pub const fn is_id(id: AccountId) -> bool {
-        0 < id.0 && id.0 as usize <= ACCOUNTS_MAX
+        0 < id.0 && Self::may_hold(id)
+    }
+
+    /// True for ids that hold money: those of [`Self::is_id`] and the insurance fund's.
+    pub const fn may_hold(id: AccountId) -> bool {
+        id.0 as usize <= ACCOUNTS_MAX
     }
 
     pub fn find(&self, id: AccountId) -> Option<u32> {
@@ -181,7 +186,7 @@ impl Accounts {
 
     /// The account's place; it comes into being if it must.
     pub fn open(&mut self, id: AccountId) -> u32 {
-        assert!(Self::is_id(id), "account ids are checked on entry");
+        assert!(Self::may_hold(id), "account ids are checked on entry");
         if let Some(at) = self.find(id) {
             return at;
         }
@@ -351,7 +356,7 @@ impl Accounts {
         let mut loaded = Self::with_capacity(accounts);
         for _ in 0..saved.len()? {
             let id = AccountId(saved.take()?);
-            sound(Self::is_id(id) && loaded.find(id).is_none())?;
+            sound(Self::may_hold(id) && loaded.find(id).is_none())?;
             let at = loaded.open(id);
             let account = loaded.account_mut(at);
             (account.cash, account.earmark) = (saved.take()?, saved.take()?);

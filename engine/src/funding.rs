@@ -238,7 +238,7 @@ impl Symbols {
             let number = quote.round.number + 1;
             quote.round = Round { number, is_open: true, symbol: id, time, rate, mark };
             pools.open(at);
-            work.add(id, Unit::Fund { from: 1 });
+            work.add(id, Unit::Fund { from: 0 });
         }
         self.plan_funding();
     }

@@ -29,6 +29,7 @@ use crate::{
 };
 
 mod calls;
+mod fund;
 mod modes;
 mod money;
 mod need;
@@ -50,7 +51,6 @@ pub(crate) struct Shard {
     ledger: Link,
     /// Fees taken, less rebates.
     fees: i128,
-    insurance: i128,
     pools: Pools,
     changes: Changes,
     foresight: Foresight,
@@ -58,10 +58,12 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub fn new(genesis: &Genesis, capacity: &Capacity) -> Self {
+        let mut accounts = Accounts::with_capacity(capacity.accounts);
+        accounts.open(AccountId::INSURANCE);
         Self {
             id: genesis.shard,
             symbols: Symbols::with_capacity(capacity.orders),
-            accounts: Accounts::with_capacity(capacity.accounts),
+            accounts,
             clients: ClientIds::new(&genesis.secret, capacity.orders),
             algo_clients: ClientIds::new(&genesis.secret, 0),
             work: Work::new(),
@@ -72,7 +74,6 @@ impl Shard {
             turn: 0,
             ledger: Link::new(),
             fees: 0,
-            insurance: 0,
             pools: Pools::new(),
             changes: Changes::with_capacity(EVENTS_PER_COMMAND_MAX),
             foresight: Foresight::with_capacity(protocol::limits::FILLS_MAX as usize),
@@ -185,7 +186,7 @@ impl Shard {
         self.symbols.digest(into);
         self.accounts.digest(into);
         self.ledger.digest(into);
-        into.add(self.fees).add(self.insurance).add(self.turn);
+        into.add(self.fees).add(self.turn);
         self.pools.digest(into);
         self.digest_orders(into);
         self.digest_algos(into);
@@ -204,11 +205,11 @@ impl Shard {
             accounts: Accounts::load(capacity.accounts, saved)?,
             ledger: Link::load(saved)?,
             fees: saved.take()?,
-            insurance: saved.take()?,
             turn: saved.take()?,
             ..Self::new(genesis, capacity)
         };
         sound(shard.accounts.are_on(shard.symbols.len()))?;
+        sound(shard.accounts.find(AccountId::INSURANCE).is_some())?;
         shard.pools = Pools::load(shard.symbols.quotes(), saved)?;
         shard.load_orders(saved)?;
         shard.load_algos(saved)?;
@@ -298,7 +299,7 @@ impl Shard {
                 let Self { symbols, accounts, pools, work, .. } = self;
                 let at = symbols.find(job.symbol).expect("work is on listed symbols");
                 let residue = pools.book_slice((symbols, accounts), at, from, work, out);
-                self.insurance += residue;
+                self.move_fund(residue, out);
             }
         }
         self.foresight = scratch;

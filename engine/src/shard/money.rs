@@ -29,7 +29,7 @@ impl Shard {
     ) -> Verdict {
         // only the answer to a call may bring nothing
         let least = Cash::from(grant.call == 0);
-        let sane = Accounts::is_id(grant.account) && (least..=CASH_MAX).contains(&grant.amount);
+        let sane = Accounts::may_hold(grant.account) && (least..=CASH_MAX).contains(&grant.amount);
         require(sane, Reject::Malformed)?;
         self.take(grant.link_seq, out)?;
         let at = self.accounts.open(grant.account);
@@ -55,7 +55,7 @@ impl Shard {
         recall: &Recall,
         out: &mut Output<'_, S>,
     ) -> Verdict {
-        let sane = Accounts::is_id(recall.account) && (0..=CASH_MAX).contains(&recall.amount);
+        let sane = Accounts::may_hold(recall.account) && (0..=CASH_MAX).contains(&recall.amount);
         require(sane, Reject::Malformed)?;
         require(self.ledger.has_room(), Reject::ShardFull)?;
         self.take(recall.link_seq, out)?;
@@ -122,7 +122,7 @@ impl Shard {
         Ok(OrderId::NONE)
     }
 
-    fn move_cash<S: Sink>(
+    pub(super) fn move_cash<S: Sink>(
         &mut self,
         at: u32,
         reason: CashReason,

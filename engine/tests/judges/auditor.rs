@@ -7,7 +7,7 @@ use protocol::{
     CommandKind, Event, Reject,
     event::{CountdownSet, Fill, OrderAmended, OrderClosed, Trade},
     instrument::Brackets,
-    order::{CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
+    order::{CashReason, CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
 };
 
 use crate::{auditor_algos::AlgoBooks, auditor_funding::FundingBooks, auditor_margin::Modes};
@@ -220,7 +220,8 @@ impl Auditor {
                 self.accepted = None;
             }
             Event::CashChanged(change) => {
-                self.paid_in += i128::from(change.delta);
+                let inside = matches!(change.reason, CashReason::Insurance | CashReason::Advance);
+                self.paid_in += if inside { 0 } else { i128::from(change.delta) };
                 let cash = self.cash.entry(change.account.0).or_default();
                 *cash += change.delta;
                 assert_eq!(*cash, change.cash);
@@ -366,8 +367,8 @@ impl Auditor {
     fn check_money(&self) {
         let entries: i128 = self.positions.values().map(|held| i128::from(held.entry)).sum();
         let cash: i128 = self.cash.values().map(|cash| i128::from(*cash)).sum();
-        let funded = self.funding.insurance + self.funding.pools();
-        assert_eq!(cash + self.fees + funded - entries, self.paid_in, "money is conserved");
+        let pools = self.funding.pools();
+        assert_eq!(cash + self.fees + pools - entries, self.paid_in, "money is conserved");
         for symbol in self.symbols.keys() {
             let held = self.positions.iter().filter(|((_, of, _), _)| of == symbol);
             assert_eq!(held.map(|(_, held)| held.qty).sum::<i64>(), 0, "all positions cancel out");

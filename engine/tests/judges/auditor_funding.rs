@@ -36,6 +36,7 @@ pub struct FundingBooks {
     ticked: u64,
     open: BTreeMap<u16, Open>,
     past: BTreeSet<(u16, u64)>,
+    /// What rounding has left to the insurance fund.
     pub insurance: i128,
     /// Positions that were booked, and times a symbol's index had stayed away.
     pub booked: usize,

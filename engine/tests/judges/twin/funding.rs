@@ -238,7 +238,7 @@ impl Shard {
         market.pricing.last_rate = rate;
         if rate != 0 {
             market.round = Some(Round { time, owed, pool: 0 });
-            self.fresh.push(Job { symbol, what: What::Fund(1) });
+            self.fresh.push(Job { symbol, what: What::Fund(0) });
         }
         self.events.push(Event::Funding(Funding {
             symbol: SymbolId(symbol),
@@ -306,5 +306,6 @@ impl Shard {
         let residue = pool as i64;
         let event = FundingEnded { symbol: SymbolId(symbol), _pad: [0; 6], time, residue };
         self.events.push(Event::FundingEnded(event));
+        self.move_fund(pool);
     }
 }

@@ -137,7 +137,8 @@ impl Shard {
         Self {
             me,
             markets: BTreeMap::new(),
-            accounts: BTreeMap::new(),
+            // the insurance fund is there from the beginning
+            accounts: BTreeMap::from([(0, Account::default())]),
             applied: 0,
             sent: 0,
             acked: 0,
@@ -307,8 +308,7 @@ impl Shard {
             }
             _ => unreachable!("not of a link"),
         };
-        let sane = account.0 >= 1 && account.0 as usize <= ACCOUNTS_MAX;
-        if !sane || amount < least || amount > CASH_MAX {
+        if account.0 as usize > ACCOUNTS_MAX || amount < least || amount > CASH_MAX {
             return no(Reject::Malformed);
         }
         if matches!(command, Command::Recall(_)) && self.sent - self.acked >= LINK_WINDOW_MAX as u64
@@ -377,7 +377,14 @@ impl Shard {
         self.events.push(Event::ReturnIssued(event));
     }
 
-    fn move_cash(&mut self, account: AccountId, reason: CashReason, delta: i128) {
+    /// Changes what the insurance fund has.
+    pub fn move_fund(&mut self, delta: i128) {
+        if delta != 0 {
+            self.move_cash(AccountId(0), CashReason::Insurance, delta);
+        }
+    }
+
+    pub fn move_cash(&mut self, account: AccountId, reason: CashReason, delta: i128) {
         let known = self.accounts.get_mut(&account.0).unwrap();
         known.cash += delta;
         self.events.push(Event::CashChanged(CashChanged {
