@@ -50,6 +50,11 @@ impl Desk<'_> {
         require(one_way == (mode == PositionMode::OneWay), Reject::PositionSideMismatch)
     }
 
+    /// Not even cancels are taken.
+    pub const fn is_halted(&self) -> bool {
+        matches!(self.symbol.spec.state, SymbolState::Halted)
+    }
+
     /// The symbol takes orders, and there is a price to judge them by.
     pub fn check_open(&self, reduce_only: bool) -> Result<(), Reject> {
         let takes = match self.symbol.state() {

@@ -55,6 +55,12 @@ impl<D: Deadline> Deadlines<D> {
         }
     }
 
+    /// An owner's deadline.
+    pub fn of(&self, (table, index): (usize, usize)) -> Option<&D> {
+        let place = *self.places.get(table)?.get(index)?;
+        self.heap.get(place.checked_sub(1)? as usize)
+    }
+
     /// When the next one ends.
     #[inline]
     pub fn next_at(&self) -> Option<Micros> {

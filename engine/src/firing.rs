@@ -39,6 +39,7 @@ impl Desk<'_> {
     /// Makes an order of a conditional order that is due, or lets a trailing stop follow, unless it
     /// has been ended meanwhile.
     ///
+    /// It waits while its symbol takes no orders.
     /// Short of margin it waits, once, for its account's margin call; returned is what is to be
     /// asked for if no call is open yet.
     pub fn fire<S: Sink>(
@@ -52,6 +53,10 @@ impl Desk<'_> {
         let Algo { terms, activated, called, holding, .. } = *self.triggers().get(at);
         if terms.algo_type == AlgoType::TrailingStopMarket && !activated {
             self.activate(at, out);
+            return None;
+        }
+        if !self.symbol.takes_orders() {
+            self.triggers_mut().park(at);
             return None;
         }
         let before = out.events();

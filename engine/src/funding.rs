@@ -217,7 +217,7 @@ impl Symbols {
         (0..self.len()).filter(due).min_by_key(|at| self.funding_time(*at))
     }
 
-    /// Opens a symbol's round.
+    /// Opens a symbol's round. Nobody pays where nobody could have left: then the rate is 0.
     pub fn begin_round<S: Sink>(
         &mut self,
         at: u16,
@@ -227,7 +227,7 @@ impl Symbols {
         out: &mut Output<'_, S>,
     ) {
         let (symbol, quote) = self.split_mut(at);
-        let rate = symbol.funding_rate(quote);
+        let rate = if symbol.takes_orders() { symbol.funding_rate(quote) } else { 0 };
         let (id, time, mark) = (symbol.spec.symbol, symbol.pricing.next_funding, quote.mark);
         symbol.pricing.next_funding = funding::next_time(now, symbol.spec.funding_interval_hours);
         symbol.pricing.premiums = Default::default();

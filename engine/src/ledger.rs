@@ -164,6 +164,7 @@ impl Ledger {
             | Command::SetMarginMode(_)
             | Command::MoveMargin(_)
             | Command::SetFees(_)
+            | Command::Settle(_)
             | Command::ListSymbol(_)
             | Command::SetBrackets(_)
             | Command::SetSymbolState(_)

@@ -45,6 +45,7 @@ mod reduce_only;
 mod saved;
 mod sessions;
 mod settings;
+mod settling;
 mod shard;
 mod solvency;
 mod symbols;

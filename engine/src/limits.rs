@@ -43,6 +43,11 @@ pub const PREMIUM_PERIOD_S: u64 = 5;
 pub const IMPACT_LEVELS_MAX: usize = 200;
 /// Account ids that one unit of pending work looks at for funding to be booked.
 pub const FUNDING_SLICE: u32 = 64;
+/// Account ids that one unit of pending work looks at to end what they have on a symbol.
+pub const SETTLING_SLICE: u32 = 64;
+/// What all long positions of a symbol may be worth when it is settled, in units of 1e-8, so that
+/// nobody's cash can outgrow an i64.
+pub const SETTLED_VALUE_MAX: i128 = 1 << 62;
 /// Events that may follow the last step of a match: clipped reduce-only orders of maker and taker
 /// with their levels and the ends of the conditional orders they stem from, what becomes of the
 /// taker, and the outcome.
@@ -59,8 +64,10 @@ const _: () = assert!(FUNDING_SLICE as usize * PositionSide::ALL.len() <= UNIT_E
 const _: () = assert!(2 * SYMBOLS_MAX < UNIT_EVENTS_MAX);
 // Cancelling all of an account's orders: a close, the end of a conditional order and a level each;
 // and all that wait for their conditions.
-const CANCEL_ALL_EVENTS: usize = 3 * OPEN_ORDERS_MAX as usize + ALGOS_MAX as usize + 2;
+pub const CANCEL_ALL_EVENTS: usize = 3 * OPEN_ORDERS_MAX as usize + ALGOS_MAX as usize + 2;
 const _: () = assert!(CANCEL_ALL_EVENTS <= UNIT_EVENTS_MAX);
+// Of each leg that is settled: a funding that is booked, an order and its fill. Then the state.
+const _: () = assert!(3 * SETTLING_SLICE as usize * PositionSide::ALL.len() < UNIT_EVENTS_MAX);
 const _: () = assert!(EVENTS_RESERVE < UNIT_EVENTS_MAX);
 // After the work there is room for any command but the longest match, which is cut.
 const _: () = assert!(

@@ -148,7 +148,7 @@ impl Desk<'_> {
     }
 
     /// Books one side of a trade: position, profit and fee.
-    fn book_fill(
+    pub fn book_fill(
         &mut self,
         terms: &Terms,
         side: Side,

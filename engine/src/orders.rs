@@ -233,16 +233,22 @@ impl Desk<'_> {
     /// Ends an account's open orders on the symbol, leg by leg, oldest accept first.
     pub fn cancel_all<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) -> Verdict {
         self.check_cancellable()?;
-        self.close_all(account, out);
+        self.close_all(account, OrderStatus::Canceled, CloseReason::Canceled, out);
         Ok(OrderId::NONE)
     }
 
     /// As [`Self::cancel_all`], whatever the symbol's state is.
-    pub fn close_all<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) {
+    pub fn close_all<S: Sink>(
+        &mut self,
+        account: AccountId,
+        status: OrderStatus,
+        reason: CloseReason,
+        out: &mut Output<'_, S>,
+    ) {
         for side in PositionSide::ALL {
             let Some(at) = self.accounts.find_holding(account, self.at, *side) else { continue };
             while let Some(slot) = self.accounts.holding(at).orders.first {
-                self.close(slot, OrderStatus::Canceled, CloseReason::Canceled, out);
+                self.close(slot, status, reason, out);
             }
         }
         self.settle(out);
@@ -359,8 +365,7 @@ impl Desk<'_> {
     }
 
     pub fn check_cancellable(&self) -> Result<(), Reject> {
-        let halted = self.symbol.spec.state == protocol::order::SymbolState::Halted;
-        require(!halted, Reject::SymbolNotTrading)
+        require(!self.is_halted(), Reject::SymbolNotTrading)
     }
 }
 

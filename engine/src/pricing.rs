@@ -81,10 +81,16 @@ impl Symbol {
         }
     }
 
+    /// Orders are taken, be it only such as reduce: there is trading, and prices mean something.
+    pub const fn takes_orders(&self) -> bool {
+        matches!(self.state(), SymbolState::Trading | SymbolState::ReduceOnly)
+    }
+
     pub fn tell_state<S: Sink>(&self, out: &mut Output<'_, S>) {
         let (symbol, state) = (self.spec.symbol, self.spec.state);
         let index_stale = self.pricing.is_stale;
-        out.emit(&SymbolStateChanged { symbol, state, index_stale, _pad: [0; 4] });
+        let settlement = self.settlement;
+        out.emit(&SymbolStateChanged { symbol, state, index_stale, _pad: [0; 4], settlement });
     }
 
     fn set_stale<S: Sink>(&mut self, is_stale: bool, out: &mut Output<'_, S>) {
@@ -95,14 +101,19 @@ impl Symbol {
     }
 
     /// Samples the book: its basis, where one of no two sides is none, and in a new period the
-    /// premium.
+    /// premium. A book that nobody can trade with says nothing about either.
     fn sample(&mut self, quote: &Quote, second: u64) {
         let (tick_e8, index_e8) = (self.spec.tick_e8, quote.index_e8);
         let basis = match (self.book.best(Side::Buy), self.book.best(Side::Sell)) {
-            (Some(bid), Some(ask)) => mark::basis_e8(bid, ask, tick_e8, index_e8),
+            (Some(bid), Some(ask)) if self.takes_orders() => {
+                mark::basis_e8(bid, ask, tick_e8, index_e8)
+            }
             _ => 0,
         };
         self.pricing.basis.add(basis);
+        if !self.takes_orders() {
+            return;
+        }
         // spread over the seconds, so that no tick samples all
         let period = (second + u64::from(self.spec.symbol.0)) / PREMIUM_PERIOD_S;
         if period == self.pricing.period {

@@ -5,7 +5,7 @@ use protocol::{
     command::{Countdown, MoveMargin, SetFees, SetLeverage, SetMarginMode},
     event::{CountdownSet, FeesChanged, MarginMoved, SettingsChanged},
     limits::CASH_MAX,
-    order::{AlgoStatus, MarginMode, PositionSide},
+    order::{AlgoStatus, CloseReason, MarginMode, OrderStatus, PositionSide},
 };
 
 use rules::Exposure;
@@ -145,19 +145,24 @@ impl Desk<'_> {
         Ok(OrderId::NONE)
     }
 
-    /// Starts an account's countdown on the symbol anew, or ends it.
+    /// Starts an account's countdown on the symbol anew, or ends it. As nothing can be cancelled in
+    /// a halt, it can only be put off then.
     pub fn set_countdown<S: Sink>(&mut self, set: &Countdown, out: &mut Output<'_, S>) -> Verdict {
         let (account, symbol) = (set.account, set.symbol);
+        let known = self.accounts.find_holding(account, self.at, PositionSide::Both);
+        let owner = known.map(countdowns::Countdown::owner_of);
         if set.after == 0 {
-            if let Some(holding) = self.accounts.find_holding(account, self.at, PositionSide::Both)
-            {
-                self.countdowns.clear(countdowns::Countdown::owner_of(holding));
+            if let Some(owner) = owner {
+                self.countdowns.clear(owner);
             }
             self.tell_countdown(account, 0, out);
             return Ok(OrderId::NONE);
         }
-        let holding = self.accounts.open_holding(account, self.at, PositionSide::Both);
         let at = self.now.saturating_add(set.after);
+        let running = owner.and_then(|owner| self.countdowns.of(owner));
+        let puts_off = running.is_some_and(|running| running.at <= at);
+        require(puts_off || !self.is_halted(), Reject::SymbolNotTrading)?;
+        let holding = self.accounts.open_holding(account, self.at, PositionSide::Both);
         self.countdowns.set(countdowns::Countdown { at, account, symbol, holding });
         self.tell_countdown(account, at, out);
         Ok(OrderId::NONE)
@@ -167,7 +172,7 @@ impl Desk<'_> {
     /// in.
     pub fn countdown_ended<S: Sink>(&mut self, account: AccountId, out: &mut Output<'_, S>) {
         self.tell_countdown(account, 0, out);
-        self.close_all(account, out);
+        self.close_all(account, OrderStatus::Canceled, CloseReason::Canceled, out);
         self.end_algos(account, AlgoStatus::Canceled, |_, _| true, out);
     }
 

@@ -141,13 +141,16 @@ impl Shard {
                 check_account(set.account)?;
                 self.desk(frame, set.symbol)?.set_fees(set, out)
             }
-            Command::ListSymbol(spec) => done(self.symbols.list(spec, self.id, out)),
+            Command::ListSymbol(spec) => done(self.symbols.list(spec, self.id, frame.now, out)),
             Command::SetBrackets(brackets) => {
                 self.accounts.touch_all();
                 done(self.symbols.set_brackets(brackets, out))
             }
             Command::SetSymbolState(set) => {
                 done(self.symbols.set_state(set.symbol, set.state, out))
+            }
+            Command::Settle(settle) => {
+                done(self.symbols.begin_settling(settle, &mut self.work, out))
             }
             Command::IndexPrices(prices) => {
                 done(self.symbols.set_index(prices, frame.now, &mut self.work, out))
@@ -301,6 +304,8 @@ impl Shard {
                 let residue = pools.book_slice((symbols, accounts), at, from, work, out);
                 self.move_fund(residue, out);
             }
+            Unit::Clear { from } => self.work_desk(now, job.symbol, out).clear_slice(from, out),
+            Unit::Settle { from } => self.work_desk(now, job.symbol, out).settle_slice(from, out),
         }
         self.foresight = scratch;
     }

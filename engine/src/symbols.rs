@@ -5,10 +5,10 @@ use alloc::{boxed::Box, vec::Vec};
 use protocol::{
     AlgoId, Event, EventKind, Lots, Micros, OrderId, Reject, ShardId, SymbolId, Ticks, TradeId,
     instrument::{Brackets, SymbolSpec},
-    limits::SYMBOLS_MAX,
+    limits::{PRICE_MAX, SYMBOLS_MAX},
     order::{SelfTradePrevention, SymbolState, TimeInForce},
 };
-use rules::{BracketTable, OrderTerms, instrument};
+use rules::{BracketTable, OrderTerms, funding, instrument};
 
 use crate::{
     accounts::{Fees, HoldingAt},
@@ -98,6 +98,8 @@ pub(crate) struct Symbol {
     /// Price of the last trade; 0 before the first.
     pub last: Ticks,
     pub pricing: Pricing,
+    /// What positions are closed at while the symbol is being settled; else 0.
+    pub settlement: Ticks,
     /// What waits for a price; nothing ever did: none.
     pub triggers: Option<Box<Triggers>>,
 }
@@ -156,32 +158,43 @@ impl Symbols {
         (&mut self.list[usize::from(at)], &self.quotes)
     }
 
-    /// Lists a symbol, or updates one as far as positions and prices stay what they are.
+    /// Lists a symbol, or updates one as far as positions and prices stay what they are. Its state
+    /// is for others to change, and while it is being settled it stays as it is.
     pub fn list<S: Sink>(
         &mut self,
         spec: &SymbolSpec,
         shard: ShardId,
+        now: Micros,
         out: &mut Output<'_, S>,
     ) -> Result<(), Reject> {
         require(instrument::is_valid(spec), Reject::InvalidInstrument)?;
         require(spec.shard == shard, Reject::WrongShard)?;
         match self.find(spec.symbol) {
             Ok(at) => {
-                let listed = &mut self.list[usize::from(at)].spec;
+                let (symbol, quote) = self.split_mut(at);
+                let listed = &symbol.spec;
                 require(instrument::may_replace(listed, spec), Reject::InvalidInstrument)?;
-                *listed = *spec;
-                let quote = &mut self.quotes[usize::from(at)];
+                require(listed.state != SymbolState::Settling, Reject::StateInvalid)?;
+                let other_hours = listed.funding_interval_hours != spec.funding_interval_hours;
+                symbol.spec = SymbolSpec { state: listed.state, ..*spec };
                 quote.fees = fees_of(spec);
                 quote.default_leverage = default_leverage(spec, quote.brackets.as_ref());
+                if other_hours && symbol.pricing.next_funding > now {
+                    symbol.pricing.next_funding =
+                        funding::next_time(now, spec.funding_interval_hours);
+                }
+                out.emit(&symbol.spec);
+                self.plan_funding();
             }
             Err(_) => {
+                require(spec.state != SymbolState::Settling, Reject::InvalidInstrument)?;
                 let taken = self.list.iter().any(|symbol| symbol.spec.name == spec.name);
                 require(!taken, Reject::InvalidInstrument)?;
                 require(self.list.len() < SYMBOLS_MAX, Reject::ShardFull)?;
                 _ = self.add(spec);
+                out.emit(spec);
             }
         }
-        out.emit(spec);
         Ok(())
     }
 
@@ -207,8 +220,11 @@ impl Symbols {
         out: &mut Output<'_, S>,
     ) -> Result<(), Reject> {
         let at = usize::from(self.find(id)?);
-        self.list[at].spec.state = state;
-        self.list[at].tell_state(out);
+        let symbol = &mut self.list[at];
+        let settles = [symbol.spec.state, state].contains(&SymbolState::Settling);
+        require(!settles, Reject::StateInvalid)?;
+        symbol.spec.state = state;
+        symbol.tell_state(out);
         Ok(())
     }
 
@@ -223,6 +239,7 @@ impl Symbols {
             };
             into.add(quote.mark).add(quote.index_e8);
             into.add(symbol.open_interest).add(symbol.resting).add(symbol.last);
+            into.add(symbol.settlement);
             symbol.pricing.digest(into);
             quote.round.digest(into);
             let counters = symbol.book.counters();
@@ -251,7 +268,10 @@ impl Symbols {
             }
             (quote.mark, quote.index_e8) = (saved.take()?, saved.take()?);
             (symbol.open_interest, symbol.resting) = (saved.take()?, saved.take()?);
-            symbol.last = saved.take()?;
+            (symbol.last, symbol.settlement) = (saved.take()?, saved.take()?);
+            let settles = symbol.spec.state == SymbolState::Settling;
+            let prices = if settles { 1..=PRICE_MAX } else { 0..=0 };
+            sound(prices.contains(&symbol.settlement))?;
             symbol.pricing = Pricing::load(saved)?;
             quote.round = Round::load(spec.symbol, saved)?;
             symbol.book.set_counters(Counters {
@@ -287,6 +307,7 @@ impl Symbols {
             resting: 0,
             last: 0,
             pricing: Pricing::default(),
+            settlement: 0,
             triggers: None,
         });
         self.quotes.push(Quote {

@@ -14,8 +14,7 @@ use protocol::{
     event::AlgoAccepted,
     limits::PRICE_MAX,
     order::{
-        AlgoType, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce,
-        WorkingType,
+        AlgoType, PositionSide, PriceMatch, SelfTradePrevention, Side, TimeInForce, WorkingType,
     },
 };
 
@@ -51,6 +50,8 @@ pub(crate) enum Stage {
     Due,
     /// For its account's margin call.
     Calls,
+    /// For its symbol to take orders again: it had come true, and fires at the next price.
+    Parked,
 }
 
 /// A conditional order that waits.
@@ -122,11 +123,7 @@ impl Prices {
         let last = if symbol.last == 0 { mark } else { symbol.last };
         let distance = i128::from((last - mark).abs()) * i128::from(RATE_ONE);
         let allowed = i128::from(mark) * i128::from(symbol.spec.trigger_protect);
-        Self {
-            of: [last, mark],
-            open: matches!(symbol.state(), SymbolState::Trading | SymbolState::ReduceOnly),
-            apart: distance > allowed,
-        }
+        Self { of: [last, mark], open: symbol.takes_orders(), apart: distance > allowed }
     }
 
     pub const fn reference(&self, working_type: WorkingType) -> Ticks {
@@ -196,6 +193,13 @@ impl Triggers {
         (algo.stage, algo.activated) = (Stage::Follows(node), true);
     }
 
+    /// Lets one that is due wait until its symbol takes orders, at a price that all prices meet.
+    pub fn park(&mut self, at: AlgoAt) {
+        let book = &mut self.watches[usize::from(at.watch)].book;
+        let price = met_by_all(book.order(at.slot).side());
+        book.rest_lifted(at.slot, price, 1, 0).order.data.stage = Stage::Parked;
+    }
+
     pub fn find(&self, count: u64) -> Option<AlgoAt> {
         self.watches.iter().zip(0..).find_map(|(known, watch)| {
             known.book.find(OrderId(count)).map(|slot| AlgoAt { watch, slot })
@@ -217,7 +221,7 @@ impl Triggers {
     pub fn remove(&mut self, at: AlgoAt) -> Algo {
         let Watch { book, trails } = &mut self.watches[usize::from(at.watch)];
         match book.order(at.slot).data.stage {
-            Stage::Waits => book.remove(at.slot).order.data,
+            Stage::Waits | Stage::Parked => book.remove(at.slot).order.data,
             Stage::Due | Stage::Calls => book.drop_lifted(at.slot).data,
             Stage::Follows(node) => {
                 trails.leave(node);
@@ -305,7 +309,7 @@ impl Triggers {
         );
         let is_lifted = matches!(stage, Stage::Due | Stage::Calls);
         into.add_flag(is_lifted).add_flag(activated).add_flag(called);
-        into.add_flag(stage == Stage::Calls);
+        into.add_flag(stage == Stage::Calls).add_flag(stage == Stage::Parked);
     }
 
     /// What [`Self::digest_algo`] told: its count, itself, and whether it has come true.
@@ -316,8 +320,14 @@ impl Triggers {
             return Err(LoadError::Damaged);
         };
         let (is_lifted, activated, called) = (saved.flag()?, saved.flag()?, saved.flag()?);
-        let stage = if saved.flag()? { Stage::Calls } else { Stage::Due };
-        sound(stage == Stage::Due || is_lifted && called)?;
+        let stage = match (saved.flag()?, saved.flag()?) {
+            (false, false) => Stage::Due,
+            (true, false) => Stage::Calls,
+            (false, true) => Stage::Parked,
+            (true, true) => return Err(LoadError::Damaged),
+        };
+        sound(stage != Stage::Calls || is_lifted && called)?;
+        sound(stage != Stage::Parked || !is_lifted)?;
         Ok((count, Algo { terms, activated, called, stage, ..Algo::default() }, is_lifted))
     }
 
@@ -334,7 +344,12 @@ impl Triggers {
         let known = self.find(count).is_some();
         sound(count != 0 && !known && (0..=PRICE_MAX).contains(&price))?;
         let book = &mut self.watches[usize::from(watch)].book;
-        let (slot, _) = book.rest(resting(count, price, algo));
+        let mut waiting = resting(count, price, algo);
+        if algo.stage == Stage::Parked {
+            waiting.price = met_by_all(waiting.side);
+            return Ok(AlgoAt { watch, slot: book.rest(waiting).0 });
+        }
+        let (slot, _) = book.rest(waiting);
         if is_lifted || algo.activated {
             book.lift(slot);
         }
@@ -364,6 +379,14 @@ const fn watch_of(working_type: WorkingType, protect: bool) -> u8 {
 
 const fn is_protected(watch: usize) -> bool {
     watch % 2 == 1
+}
+
+/// The trigger of a ladder's side that any price meets.
+const fn met_by_all(ladder: Side) -> Ticks {
+    match ladder {
+        Side::Sell => 0,
+        Side::Buy => PRICE_MAX,
+    }
 }
 
 /// The side of a watch's book that holds what a rising price makes true, or a falling one.

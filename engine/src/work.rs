@@ -29,6 +29,10 @@ pub(crate) enum Unit {
     Need { account: AccountId },
     /// The symbol's open funding has not been booked of the accounts from this id on.
     Fund { from: u32 },
+    /// The symbol is being settled: what the accounts from this id on have open is not cancelled.
+    Clear { from: u32 },
+    /// Nothing is open on it any more: the positions of the accounts from this id on are not closed.
+    Settle { from: u32 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +93,8 @@ impl Work {
                 Unit::Fire { count } => into.add(1u8).add(count),
                 Unit::Need { account } => into.add(3u8).add(account.0),
                 Unit::Fund { from } => into.add(2u8).add(from),
+                Unit::Clear { from } => into.add(4u8).add(from),
+                Unit::Settle { from } => into.add(5u8).add(from),
             };
         }
     }
@@ -106,6 +112,8 @@ impl Work {
                 1 => Unit::Fire { count: saved.take()? },
                 2 => Unit::Fund { from: saved.take()? },
                 3 => Unit::Need { account: AccountId(saved.take()?) },
+                4 => Unit::Clear { from: saved.take()? },
+                5 => Unit::Settle { from: saved.take()? },
                 _ => return Err(LoadError::Damaged),
             };
             work.queue.push_back(Job { symbol, unit });

@@ -199,6 +199,7 @@ impl Links {
             | Event::FundingPaid(_)
             | Event::FundingEnded(_)
             | Event::LiquidationFeePaid(_)
+            | Event::PositionSettled(_)
             | Event::SymbolListed(_)
             | Event::BracketsSet(_)
             | Event::SymbolStateChanged(_)

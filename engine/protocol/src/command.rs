@@ -113,6 +113,8 @@ bodies! {
     SetBrackets(Brackets) = 31,
     SetFees(SetFees) = 32,
     SetSymbolState(SetSymbolState) = 33,
+    /// Ends a symbol: what is open on it is cancelled, its positions are closed at one price.
+    Settle(Settle) = 34,
     IndexPrices(IndexPrices) = 40,
     /// To the ledger: money from outside.
     Deposit(Deposit) = 50,
@@ -184,6 +186,7 @@ impl Command {
             | Self::SetBrackets(_)
             | Self::SetFees(_)
             | Self::SetSymbolState(_)
+            | Self::Settle(_)
             | Self::IndexPrices(_)
             | Self::Deposit(_)
             | Self::Lend(_)
@@ -342,7 +345,15 @@ layout!(MoveMargin {
 layout!(
 /// Rates of one account on one symbol of the shard.
 SetFees { account: AccountId, symbol: SymbolId, _pad: [u8; 2], maker: Rate, taker: Rate });
-layout!(SetSymbolState { symbol: SymbolId, state: SymbolState, _pad: [u8; 5] });
+layout!(
+/// Any state but settling, which only [`Settle`] brings about and only its end ends.
+SetSymbolState { symbol: SymbolId, state: SymbolState, _pad: [u8; 5] });
+layout!(Settle {
+    symbol: SymbolId,
+    _pad: [u8; 6],
+    /// What positions are closed at, inside the symbol's band; 0: the mark of this moment.
+    price: Ticks,
+});
 layout!(
 /// One index price, in quote units of 1e-8.
 IndexPrice { symbol: SymbolId, _pad: [u8; 6], price_e8: i64 });

@@ -123,6 +123,8 @@ events! {
     FundingEnded(FundingEnded) = 43,
     /// What a liquidation was better than the bankruptcy price goes, in part, to the insurance fund.
     LiquidationFeePaid(LiquidationFeePaid) = 44,
+    /// A position was closed as its symbol is settled, by an order of its own.
+    PositionSettled(PositionSettled) = 45,
     /// An account's cash on this shard (on the ledger: what is free) as it is now.
     CashChanged(CashChanged) = 50,
     /// Ledger: a Lend has its answer.
@@ -361,6 +363,8 @@ layout!(SymbolStateChanged {
     /// Its index has stayed away: while that is so, trading only reduces.
     index_stale: bool,
     _pad: [u8; 4],
+    /// While it is being settled: what its positions are closed at; else 0.
+    settlement: Ticks,
 });
 layout!(Mark {
     symbol: SymbolId,
@@ -408,6 +412,19 @@ layout!(LiquidationFeePaid {
     cash: Cash,
     /// What of it is set aside for this position; 0 when it is cross, or gone.
     isolated_wallet: Cash,
+});
+layout!(
+/// The whole fill of an order with [`OrderOrigin::Settlement`]; nobody is on its other side, as the
+/// positions of a symbol cancel out.
+PositionSettled {
+    trade: TradeId,
+    symbol: SymbolId,
+    /// Of the order: the other one than the position's.
+    side: Side,
+    _pad: [u8; 5],
+    price: Ticks,
+    qty: Lots,
+    fill: Fill,
 });
 layout!(FundingEnded {
     symbol: SymbolId,

@@ -139,7 +139,17 @@ CloseReason {
     Delisted = 9,
 });
 word!(/// What a symbol accepts.
-SymbolState { Trading = 0, CancelOnly = 1, ReduceOnly = 2, Halted = 3, Settling = 4 });
+SymbolState {
+    Trading = 0,
+    /// Cancels.
+    CancelOnly = 1,
+    /// What can only reduce its position, and cancels.
+    ReduceOnly = 2,
+    /// Nothing.
+    Halted = 3,
+    /// Its orders end, then its positions, then it is halted.
+    Settling = 4,
+});
 word!(/// Why an account's cash changed, trades apart.
 CashReason {
     Deposit = 0, Withdraw = 1, GrantIssued = 2, GrantApplied = 3, ReturnIssued = 4,

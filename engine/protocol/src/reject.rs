@@ -47,6 +47,8 @@ rejects! {
     NoMarkPrice = 22,
     /// A listing or bracket table that contradicts itself.
     InvalidInstrument = 23,
+    /// The symbol can't come from its state into this one.
+    StateInvalid = 24,
 
     // of orders
     PriceNotPositive = 30,

@@ -44,10 +44,12 @@ pub struct Symbol {
     pub mult: i64,
     pub mark: i64,
     pub brackets: Option<Brackets>,
-    trades: u64,
+    pub trades: u64,
     updates: u64,
     pub default_leverage: u8,
     pub top_leverage: u8,
+    /// What its positions are closed at, while it is being settled.
+    pub settlement: i64,
 }
 
 #[derive(Default)]
@@ -69,6 +71,8 @@ pub struct Auditor {
     /// Margin calls of accounts in need.
     pub needs: usize,
     pub funding: FundingBooks,
+    /// Symbols that were settled.
+    pub settled: usize,
     countdowns: BTreeMap<(u32, u16), u64>,
     /// Whose countdown ended in this frame, before anything else happened to them.
     over: Vec<(u32, u16)>,
@@ -92,6 +96,7 @@ impl Auditor {
         let works = self.algos.expect_work()
             || self.funding.expect_work(ts)
             || self.countdowns.values().any(|at| *at <= ts)
+            || self.symbols.values().any(|symbol| symbol.settlement != 0)
             || self.orders.values().any(|order| order.is_over(ts));
         let outcomes = events.iter().filter(|event| matches!(event, Event::Outcome(_))).count();
         assert_eq!(outcomes, 1, "one outcome a frame");
@@ -131,6 +136,7 @@ impl Auditor {
     fn hear(&mut self, event: &Event) {
         match event {
             Event::OrderAccepted(order) => {
+                self.check_settling(order);
                 self.check_leg(order);
                 self.algos.order_accepted(order.symbol.0, order.order.0);
                 let leg = (order.account.0, order.symbol.0, order.position_side as u8);
@@ -203,6 +209,7 @@ impl Auditor {
                     updates: 0,
                     default_leverage: spec.default_leverage,
                     top_leverage: 125,
+                    settlement: 0,
                 };
                 let symbol = self.symbols.entry(spec.symbol.0).or_insert(fresh);
                 symbol.default_leverage = spec.default_leverage;
@@ -228,6 +235,8 @@ impl Auditor {
             }
             Event::PositionModeChanged(change) => self.hear_mode(change),
             Event::FundingPaid(paid) => self.hear_funding(paid),
+            Event::SymbolStateChanged(change) => self.hear_state(change),
+            Event::PositionSettled(settled) => self.hear_settled(settled),
             Event::Funding(_)
             | Event::FundingEnded(_)
             | Event::LiquidationFeePaid(_)
@@ -235,7 +244,6 @@ impl Auditor {
             | Event::Outcome(_)
             | Event::SessionOpened(_)
             | Event::FeesChanged(_)
-            | Event::SymbolStateChanged(_)
             | Event::LinkApplied(_)
             | Event::LinkAcked(_) => {}
             Event::ReturnIssued(back) => self.hear_return(back),
@@ -295,7 +303,14 @@ impl Auditor {
     }
 
     /// Books one side; returns how much its entry value has grown.
-    fn hear_fill(&mut self, symbol: u16, fill: &Fill, side: Side, qty: i64, value: i128) -> i128 {
+    pub fn hear_fill(
+        &mut self,
+        symbol: u16,
+        fill: &Fill,
+        side: Side,
+        qty: i64,
+        value: i128,
+    ) -> i128 {
         let order = self.orders.get_mut(&(symbol, fill.order.0)).unwrap();
         assert!(!order.ended, "nothing after the end: {fill:?}");
         assert!(order.good_till == 0 || self.now < order.good_till, "never late: {fill:?}");
@@ -367,12 +382,16 @@ impl Auditor {
     fn check_money(&self) {
         let entries: i128 = self.positions.values().map(|held| i128::from(held.entry)).sum();
         let cash: i128 = self.cash.values().map(|cash| i128::from(*cash)).sum();
-        let pools = self.funding.pools();
-        assert_eq!(cash + self.fees + pools - entries, self.paid_in, "money is conserved");
-        for symbol in self.symbols.keys() {
-            let held = self.positions.iter().filter(|((_, of, _), _)| of == symbol);
-            assert_eq!(held.map(|(_, held)| held.qty).sum::<i64>(), 0, "all positions cancel out");
+        let mut settling = 0;
+        for (id, symbol) in &self.symbols {
+            let held = self.positions.iter().filter(|((_, of, _), _)| of == id);
+            let net: i64 = held.map(|(_, held)| held.qty).sum();
+            assert!(net == 0 || symbol.settlement != 0, "all positions cancel out");
+            // what closing the others will bring
+            settling += i128::from(net) * i128::from(symbol.settlement) * i128::from(symbol.mult);
         }
+        let worth = cash + self.fees + self.funding.pools() + settling - entries;
+        assert_eq!(worth, self.paid_in, "money is conserved");
     }
 
     fn check_books(&self) {

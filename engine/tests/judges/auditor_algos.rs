@@ -52,6 +52,10 @@ impl AlgoBooks {
         })
     }
 
+    pub fn waits_on(&self, symbol: u16) -> bool {
+        self.waiting.values().any(|waiting| waiting.terms.symbol.0 == symbol)
+    }
+
     pub fn listed(&mut self, symbol: u16, protect: i64) {
         self.protect.insert(symbol, protect);
     }

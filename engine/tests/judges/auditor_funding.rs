@@ -7,7 +7,7 @@ use protocol::{
     CommandKind, Event,
     event::{Funding, FundingPaid, Mark},
     instrument::SymbolSpec,
-    order::SymbolState,
+    order::{OrderOrigin, SymbolState},
 };
 
 use crate::auditor::{Auditor, Leg, Position};
@@ -74,7 +74,14 @@ impl FundingBooks {
 
     pub fn hear(&mut self, now: u64, event: &Event, positions: &BTreeMap<Leg, Position>) {
         match event {
-            Event::SymbolListed(spec) => _ = self.specs.insert(spec.symbol.0, *spec),
+            Event::SymbolListed(spec) => {
+                let before = self.specs.insert(spec.symbol.0, *spec);
+                let hours = before.map(|before| before.funding_interval_hours);
+                let next = self.next.get_mut(&spec.symbol.0).filter(|next| **next > now);
+                if let (Some(next), true) = (next, hours != Some(spec.funding_interval_hours)) {
+                    *next = now - now % interval(spec) + interval(spec);
+                }
+            }
             Event::BracketsSet(brackets) => {
                 let cap = i64::from(brackets.rows[0].maintenance) * 3 / 4;
                 self.caps.insert(brackets.symbol.0, cap);
@@ -99,7 +106,11 @@ impl FundingBooks {
             Event::OrderAccepted(order) => {
                 assert!(self.is_clear(order.account.0), "judged after its funding: {order:?}");
                 let state = self.state(order.symbol.0);
-                let reduces = state == SymbolState::ReduceOnly && order.reduce_only;
+                let reduces = match state {
+                    SymbolState::ReduceOnly => order.reduce_only,
+                    SymbolState::Settling => order.origin == OrderOrigin::Settlement,
+                    SymbolState::Trading | SymbolState::CancelOnly | SymbolState::Halted => false,
+                };
                 assert!(state == SymbolState::Trading || reduces, "in {state:?}: {order:?}");
             }
             Event::Trade(trade) => {
@@ -134,8 +145,10 @@ impl FundingBooks {
 
     fn begin(&mut self, now: u64, funding: &Funding, positions: &BTreeMap<Leg, Position>) {
         let &Funding { symbol, time, rate, mark, .. } = funding;
-        let interval = u64::from(self.specs[&symbol.0].funding_interval_hours) * 3_600_000_000;
-        assert!(time.is_multiple_of(interval) && time <= now, "{funding:?}");
+        let interval = interval(&self.specs[&symbol.0]);
+        assert!(Some(&time) == self.next.get(&symbol.0) && time <= now, "{funding:?}");
+        let open = matches!(self.state(symbol.0), SymbolState::Trading | SymbolState::ReduceOnly);
+        assert!(open || rate == 0, "nobody pays where nobody can leave: {funding:?}");
         assert!(self.past.insert((symbol.0, time)), "a funding time comes once: {funding:?}");
         assert!(rate.abs() <= self.caps.get(&symbol.0).copied().unwrap_or(0), "{funding:?}");
         self.next.insert(symbol.0, now - now % interval + interval);
@@ -169,6 +182,10 @@ impl FundingBooks {
             }
         }
     }
+}
+
+const fn interval(spec: &SymbolSpec) -> u64 {
+    spec.funding_interval_hours as u64 * 3_600_000_000
 }
 
 impl Auditor {

@@ -8,17 +8,17 @@ use protocol::{
     AccountId, AlgoId, ClientId, Command, Envelope, Name, OrderId, SessionId, SymbolId,
     command::{
         Amend, Cancel, CancelAlgo, CancelAll, Countdown, MoveMargin, Place, PlaceAlgo, SetFees,
-        SetLeverage, SetMarginMode, SetSymbolState, Tick,
+        SetLeverage, SetMarginMode, Tick,
     },
     order::{
         AlgoType, MarginMode, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
-        SymbolState, TimeInForce, WorkingType,
+        TimeInForce, WorkingType,
     },
 };
 
 use crate::{
     bench::{Bench, index},
-    flow_links,
+    flow_links, flow_operator,
 };
 
 pub type Step = [u16; 10];
@@ -111,17 +111,7 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
                 draw.one_of(&[(0, 0), (-50_000, 50_000), (10_000, 9_999), (-2, 1)]);
             Command::SetFees(SetFees { account, symbol: symbol_id, _pad: [0; 2], maker, taker })
         }
-        76..=78 => {
-            let states = [
-                SymbolState::Trading,
-                SymbolState::ReduceOnly,
-                SymbolState::CancelOnly,
-                SymbolState::Halted,
-            ];
-            // mostly back to trading
-            let state = states[usize::from(draw.below(36).saturating_sub(32))];
-            Command::SetSymbolState(SetSymbolState { symbol: symbol_id, state, _pad: [0; 5] })
-        }
+        76..=78 => flow_operator::command(&mut draw, symbol, now_mark),
         79..=87 => {
             let ticks = match draw.below(24) {
                 0 => now_mark * 13 / 10,

@@ -108,6 +108,7 @@ fn flows_trade() {
     assert!(algos.called > 3, "{} waited for margin calls", algos.called);
     let some = fired > 20 && trailed > 3 && activated > 3;
     assert!(auditor.positions.keys().any(|(_, _, leg)| *leg != 0), "some hedge");
+    assert!(auditor.settled > 0, "{} symbols settled", auditor.settled);
     let [added, removed] = auditor.modes.moved;
     assert!(added > 0 && removed > 0, "{added} margins added, {removed} removed");
     assert!(some, "{fired} fired, {trailed} had trailed, {activated} were activated");
@@ -189,7 +190,7 @@ fn flows_reach_the_rules() {
     ];
     let missing = |reject: &&Reject| !rejects.contains(reject) && !elsewhere.contains(reject);
     assert_eq!(Reject::ALL.iter().find(missing), None);
-    let elsewhere = [CloseReason::FillsMax, CloseReason::Delisted];
+    let elsewhere = [CloseReason::FillsMax];
     let missing = |why: &&CloseReason| !reasons.contains(why) && !elsewhere.contains(why);
     assert_eq!(CloseReason::ALL.iter().find(missing), None);
     assert!(clipped > 0);

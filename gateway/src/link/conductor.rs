@@ -239,6 +239,7 @@ impl Conductor {
             | Event::FundingPaid(_)
             | Event::FundingEnded(_)
             | Event::LiquidationFeePaid(_)
+            | Event::PositionSettled(_)
             | Event::MarginCallIssued(_)
             | Event::DebtIssued(_)
             | Event::SymbolListed(_)

@@ -41,6 +41,7 @@ impl Lane {
             | Command::SetBrackets(_)
             | Command::SetFees(_)
             | Command::SetSymbolState(_)
+            | Command::Settle(_)
             | Command::IndexPrices(_)
             | Command::Deposit(_)
             | Command::Lend(_)

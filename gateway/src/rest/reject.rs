@@ -43,6 +43,9 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         R::SymbolNotTrading => not_trading(asked),
         R::NoMarkPrice => ApiError::new(-2010, "NEW_ORDER_REJECTED: no mark price yet."),
         R::InvalidInstrument => ApiError::invalid("symbol"),
+        R::StateInvalid => {
+            ApiError::new(-1130, "The symbol can't come from its state into this one.")
+        }
         R::PriceNotPositive => ApiError::new(-4001, "Price less than 0."),
         R::PriceTooLow => ApiError::new(-4013, "Price less than min price."),
         R::PriceTooHigh => ApiError::new(-4002, "Price greater than max price."),

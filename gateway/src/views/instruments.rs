@@ -155,6 +155,7 @@ impl Instruments {
             | Event::FundingPaid(_)
             | Event::FundingEnded(_)
             | Event::LiquidationFeePaid(_)
+            | Event::PositionSettled(_)
             | Event::MarginCallIssued(_)
             | Event::DebtIssued(_)
             | Event::Mark(_)

@@ -150,6 +150,9 @@ impl Market {
                     self.touch(shard, trade.symbol).trade(header, trade, instrument, effects);
                 }
             }
+            Event::PositionSettled(settled) => {
+                self.touch(shard, settled.symbol).settled(header, settled, effects);
+            }
             Event::Mark(mark) => {
                 if let Some(instrument) = instruments.get(mark.symbol) {
                     self.touch(shard, mark.symbol).take_mark(header, mark, instrument, effects);
@@ -251,6 +254,21 @@ impl SymbolMarket {
         }
         self.interest += long_change(&trade.taker, trade.taker_side, trade.qty)
             + long_change(&trade.maker, trade.taker_side.opposite(), trade.qty);
+        self.sample_interest(symbol, time_ms, effects);
+    }
+
+    /// A position that is settled is no trade, but there is less open after it.
+    fn settled(
+        &mut self,
+        header: &EventHeader,
+        settled: &event::PositionSettled,
+        effects: &mut Effects,
+    ) {
+        self.interest += long_change(&settled.fill, settled.side, settled.qty);
+        self.sample_interest(settled.symbol, millis(header.ts), effects);
+    }
+
+    fn sample_interest(&mut self, symbol: SymbolId, time_ms: i64, effects: &mut Effects) {
         if self.interests.push(time_ms, ValueBar::sample(self.interest)) {
             push_rolled(symbol, BarKind::Interest, &self.interests, AnyBar::Value, effects);
         }

@@ -3,7 +3,8 @@
 use protocol::{
     AccountId, Cash, ClientId, Lots, Micros, OrderId, SymbolId, Ticks,
     order::{
-        OrderStatus, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side, TimeInForce,
+        OrderOrigin, OrderStatus, OrderType, PositionSide, PriceMatch, SelfTradePrevention, Side,
+        TimeInForce,
     },
 };
 
@@ -38,13 +39,23 @@ pub struct Order {
 }
 
 impl Order {
-    /// Says by which name an order goes that no client has named: always the same one.
-    pub fn own_client_id(order: OrderId) -> ClientId {
-        ClientId::new(&format!("auto_{order}")).unwrap_or_default()
+    /// Says by which name an order goes that no client has named: always the same one, and by the
+    /// words that clients know the venue's own orders by.
+    pub fn own_client_id(origin: OrderOrigin, order: OrderId) -> ClientId {
+        let whose = match origin {
+            OrderOrigin::Settlement => "settlement_autoclose-",
+            OrderOrigin::Owner
+            | OrderOrigin::Liquidation
+            | OrderOrigin::Deleverage
+            | OrderOrigin::Takeover
+            | OrderOrigin::Unwind => "auto_",
+        };
+        ClientId::new(&format!("{whose}{order}")).unwrap_or_default()
     }
 
-    /// Its shard knows it by its id alone.
+    /// Its shard knows it by its id alone. An order of the venue's own never rests, so nobody
+    /// needs to name it to its shard.
     pub fn is_nameless(&self) -> bool {
-        self.client_id == Self::own_client_id(self.order)
+        self.client_id == Self::own_client_id(OrderOrigin::Owner, self.order)
     }
 }

@@ -7,8 +7,8 @@ use protocol::{
     instrument::SymbolSpec,
     limits::ALGOS_MAX,
     order::{
-        AlgoStatus, AlgoType, CallKind, OrderType, PositionSide, PriceMatch, Side, SymbolState,
-        WorkingType,
+        AlgoStatus, AlgoType, CallKind, CloseReason, OrderStatus, OrderType, PositionSide,
+        PriceMatch, Side, SymbolState, WorkingType,
     },
 };
 
@@ -33,6 +33,8 @@ pub struct Algo {
     pub extreme: Option<i64>,
     /// It waits for its account's margin call, or has: it does so once.
     pub calls: bool,
+    /// It had come true when its symbol took no orders.
+    pub parked: bool,
     pub called: bool,
 }
 
@@ -50,6 +52,8 @@ pub enum What {
     Fire(u64),
     Fund(u32),
     Need { account: u32 },
+    Clear(u32),
+    Settle(u32),
 }
 
 impl Market {
@@ -137,8 +141,8 @@ impl Shard {
         let id = market.algo_ids;
         let trails = terms.algo_type == AlgoType::TrailingStopMarket && terms.activate_price == 0;
         let extreme = trails.then(|| market.price_of(terms.working_type));
-        let (terms, due, calls, called) = (*terms, false, false, false);
-        market.algos.push(Algo { id, terms, due, extreme, calls, called });
+        let (terms, due, calls, called, parked) = (*terms, false, false, false, false);
+        market.algos.push(Algo { id, terms, due, extreme, calls, called, parked });
         let algo = AlgoId(id << 16 | u64::from(terms.symbol.0));
         self.events.push(Event::AlgoAccepted(AlgoAccepted { algo, terms }));
         Ok(algo.0)
@@ -301,16 +305,17 @@ impl Shard {
     /// A price has moved: what does it make true?
     pub fn look(&mut self, symbol: u16) {
         let market = &self.markets[&symbol];
-        let open = matches!(market.state(), SymbolState::Trading | SymbolState::ReduceOnly);
+        let open = market.is_open();
         let mut algos = market.algos.clone();
         for algo in algos.iter_mut().filter(|algo| !algo.due) {
             let price = market.price_of(algo.terms.working_type);
             let holds = match algo.extreme {
+                _ if algo.parked => true,
                 Some(extreme) => has_come_back(&algo.terms, extreme, price),
                 None => market.holds(&algo.terms),
             };
             if holds && open && !(algo.terms.price_protect && market.is_apart()) {
-                algo.due = true;
+                (algo.due, algo.parked) = (true, false);
                 self.fresh.push(Job { symbol, what: What::Fire(algo.id) });
                 continue;
             }
@@ -338,6 +343,11 @@ impl Shard {
     pub fn set_countdown(&mut self, set: &Countdown) -> Answer {
         let (account, symbol) = (set.account.0, set.symbol.0);
         let at = if set.after == 0 { 0 } else { self.now.saturating_add(set.after) };
+        let running = self.countdowns.get(&(account, symbol)).copied();
+        let sooner = at != 0 && running.is_none_or(|running| at < running);
+        if sooner && self.markets[&symbol].spec.state == SymbolState::Halted {
+            return no(Reject::SymbolNotTrading);
+        }
         self.countdowns.remove(&(account, symbol));
         if at != 0 {
             self.accounts.entry(account).or_default();
@@ -362,7 +372,7 @@ impl Shard {
         };
         self.countdowns.remove(&(account, symbol));
         self.tell_countdown(account, symbol, 0);
-        self.close_all(account, symbol);
+        self.close_all(account, symbol, (OrderStatus::Canceled, CloseReason::Canceled));
         let own = |algo: &Algo| algo.terms.account.0 == account;
         self.end_algos(symbol, AlgoStatus::Canceled, own);
         true
@@ -395,6 +405,8 @@ impl Shard {
                 What::Fire(id) => self.fire(symbol, id),
                 What::Fund(from) => self.book_slice(symbol, from),
                 What::Need { account } => self.call_for_need(account),
+                What::Clear(from) => self.clear_slice(symbol, from),
+                What::Settle(from) => self.settle_slice(symbol, from),
             }
         }
     }
@@ -422,6 +434,12 @@ impl Shard {
             return;
         }
         let account = terms.account.0;
+        if !self.markets[&symbol].is_open() {
+            let market = self.markets.get_mut(&symbol).unwrap();
+            let algo = market.algos.iter_mut().find(|algo| algo.id == id).unwrap();
+            (algo.due, algo.parked) = (false, true);
+            return;
+        }
         if called {
             self.accounts.get_mut(&account).unwrap().earmark = 0;
         }

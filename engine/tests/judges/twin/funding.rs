@@ -52,6 +52,18 @@ impl Market {
         }
     }
 
+    /// Some orders are taken.
+    pub fn is_open(&self) -> bool {
+        self.state() == SymbolState::Trading || self.state() == SymbolState::ReduceOnly
+    }
+
+    /// Funding comes at other hours from now on.
+    pub fn plan_funding(&mut self, now: u64) {
+        if self.pricing.next > now {
+            self.pricing.next = self.next_funding(now);
+        }
+    }
+
     fn interval(&self) -> u64 {
         u64::from(self.spec.funding_interval_hours) * 3_600 * SECOND
     }
@@ -87,7 +99,7 @@ impl Market {
         let (index, band) = (self.pricing.index, self.pricing.index * BAND / ONE);
         let (bids, asks) = (self.prices(Side::Buy), self.prices(Side::Sell));
         match (bids.first(), asks.first()) {
-            (Some(bid), Some(ask)) => {
+            (Some(bid), Some(ask)) if self.is_open() => {
                 let sum = i128::from(bid + ask) * i128::from(self.spec.tick_e8);
                 (sum.div_euclid(2) - index).clamp(-band, band)
             }
@@ -203,7 +215,7 @@ impl Shard {
             }
             market.pricing.bases.push(market.basis());
             let period = (second + u64::from(symbol)) / 5;
-            if market.pricing.period != period {
+            if market.is_open() && market.pricing.period != period {
                 market.pricing.period = period;
                 market.pricing.premiums.push(market.premium());
                 market.pricing.shown_rate = market.rate();
@@ -223,7 +235,8 @@ impl Shard {
         let Some(symbol) = first.map(|(symbol, _)| *symbol) else { return false };
         let now = self.now;
         let market = self.markets.get_mut(&symbol).unwrap();
-        let (rate, time, mark) = (market.rate(), market.pricing.next, market.mark);
+        let rate = if market.is_open() { market.rate() } else { 0 };
+        let (time, mark) = (market.pricing.next, market.mark);
         let unit = i128::from(mark) * i128::from(market.spec.mult) * rate;
         let mut owed = BTreeMap::new();
         for (account, known) in &self.accounts {

@@ -59,8 +59,19 @@ impl Shard {
             if units(old) != units(spec) || old.name != spec.name || old.quote != spec.quote {
                 return no(Reject::InvalidInstrument);
             }
-            market.spec = *spec;
+            if old.state == SymbolState::Settling {
+                return no(Reject::StateInvalid);
+            }
+            let (hours, state) = (old.funding_interval_hours, old.state);
+            market.spec = SymbolSpec { state, ..*spec };
+            if hours != spec.funding_interval_hours {
+                market.plan_funding(self.now);
+            }
+            self.events.push(Event::SymbolListed(market.spec));
         } else {
+            if spec.state == SymbolState::Settling {
+                return no(Reject::InvalidInstrument);
+            }
             if self.markets.values().any(|market| market.spec.name == spec.name) {
                 return no(Reject::InvalidInstrument);
             }
@@ -71,6 +82,7 @@ impl Shard {
                 spec: *spec,
                 brackets: None,
                 mark: 0,
+                settlement: None,
                 orders: Vec::new(),
                 order_ids: 0,
                 algos: Vec::new(),
@@ -82,8 +94,8 @@ impl Shard {
                 round: None,
             };
             self.markets.insert(spec.symbol.0, market);
+            self.events.push(Event::SymbolListed(*spec));
         }
-        self.events.push(Event::SymbolListed(*spec));
         Ok(0)
     }
 
@@ -103,6 +115,9 @@ impl Shard {
         let Some(market) = self.markets.get_mut(&symbol) else {
             return no(Reject::UnknownSymbol);
         };
+        if market.spec.state == SymbolState::Settling || state == SymbolState::Settling {
+            return no(Reject::StateInvalid);
+        }
         market.spec.state = state;
         self.tell_state(symbol);
         Ok(0)
@@ -111,8 +126,9 @@ impl Shard {
     pub fn tell_state(&mut self, symbol: u16) {
         let market = &self.markets[&symbol];
         let (state, index_stale) = (market.spec.state, market.pricing.stale);
+        let settlement = market.settlement.unwrap_or(0);
         let symbol = SymbolId(symbol);
-        let event = SymbolStateChanged { symbol, state, index_stale, _pad: [0; 4] };
+        let event = SymbolStateChanged { symbol, state, index_stale, _pad: [0; 4], settlement };
         self.events.push(Event::SymbolStateChanged(event));
     }
 }

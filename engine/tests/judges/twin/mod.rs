@@ -15,6 +15,7 @@ mod modes;
 mod need;
 mod orders;
 mod settings;
+mod settling;
 mod shard;
 mod withdrawals;
 

@@ -37,7 +37,7 @@ impl Shard {
             let (equity, maintenance) = self.cross_pool(account);
             self.accounts.get_mut(&account).unwrap().warned = true;
             let amount = ceil_div(3 * maintenance, 2) - equity;
-            self.call(account, CallKind::Need, amount as i64);
+            self.call(account, CallKind::Need, amount.min(i64::MAX.into()) as i64);
         }
     }
 

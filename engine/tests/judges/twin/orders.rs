@@ -429,17 +429,22 @@ impl Shard {
         if market.spec.state == SymbolState::Halted {
             return no(Reject::SymbolNotTrading);
         }
-        self.close_all(account, symbol);
+        self.close_all(account, symbol, (OrderStatus::Canceled, CloseReason::Canceled));
         Ok(0)
     }
 
-    pub fn close_all(&mut self, account: u32, symbol: u16) {
+    pub fn close_all(
+        &mut self,
+        account: u32,
+        symbol: u16,
+        (status, reason): (OrderStatus, CloseReason),
+    ) {
         let market = &self.markets[&symbol];
         let own = market.orders.iter().filter(|order| order.account == account);
         let mut ids: Vec<_> = own.map(|order| (order.position, order.id)).collect();
         ids.sort_unstable();
         for (_, id) in ids {
-            self.close(symbol, id, OrderStatus::Canceled, CloseReason::Canceled);
+            self.close(symbol, id, status, reason);
         }
         self.settle(symbol);
     }

@@ -59,6 +59,8 @@ pub struct Market {
     pub spec: SymbolSpec,
     pub brackets: Option<Brackets>,
     pub mark: i64,
+    /// What positions are closed at while the symbol is being settled.
+    pub settlement: Option<i64>,
     /// All that rest, first come first.
     pub orders: Vec<Order>,
     pub order_ids: u64,
@@ -217,6 +219,7 @@ impl Shard {
             Command::ListSymbol(spec) => return self.list(spec, self.me),
             Command::SetBrackets(brackets) => return self.set_brackets(brackets),
             Command::SetSymbolState(set) => return self.set_state(set.symbol.0, set.state),
+            Command::Settle(settle) => return self.begin_settling(settle.symbol.0, settle.price),
             Command::IndexPrices(prices) => return self.set_index(prices),
             Command::Grant(_) | Command::Recall(_) | Command::LinkAck(_) => {
                 return self.link(context, command);

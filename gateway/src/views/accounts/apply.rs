@@ -1,7 +1,7 @@
 //! How one event changes the accounts, and what of it goes to the store and to its owners.
 
 use protocol::{
-    AccountId, Cash, Event, EventKind, OrderId, ShardId, SymbolId,
+    AccountId, Cash, Event, EventKind, Lots, OrderId, ShardId, SymbolId, Ticks, TradeId,
     event::{self, EventHeader},
     limits::EVENTS_PER_COMMAND_MAX,
     order::{CashReason, OrderStatus, PositionSide, Side},
@@ -34,11 +34,33 @@ pub(super) struct Step<'a> {
     pub effects: &'a mut Effects,
 }
 
+/// What both sides of a trade have in common, or what a settlement has instead.
+struct Traded {
+    trade: TradeId,
+    symbol: SymbolId,
+    price: Ticks,
+    qty: Lots,
+}
+
+impl Traded {
+    const fn of(trade: &event::Trade) -> Self {
+        Self { trade: trade.trade, symbol: trade.symbol, price: trade.price, qty: trade.qty }
+    }
+
+    const fn of_settled(settled: &event::PositionSettled) -> Self {
+        let &event::PositionSettled { trade, symbol, price, qty, .. } = settled;
+        Self { trade, symbol, price, qty }
+    }
+}
+
 impl Step<'_> {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::OrderAccepted(accepted) => self.accept(accepted),
             Event::Trade(trade) => self.trade(trade),
+            Event::PositionSettled(settled) => {
+                self.fill(&Traded::of_settled(settled), &settled.fill, settled.side, false);
+            }
             Event::OrderAmended(amended) => self.amend(amended),
             Event::OrderClosed(closed) => self.close(closed),
             Event::Reserved(reserved) => {
@@ -114,7 +136,7 @@ impl Step<'_> {
             client_id: if named {
                 accepted.client_id
             } else {
-                Order::own_client_id(accepted.order)
+                Order::own_client_id(accepted.origin, accepted.order)
             },
             origin: algo.map(|algo| algo.origin()),
             created: self.header.ts,
@@ -125,12 +147,12 @@ impl Step<'_> {
     }
 
     fn trade(&mut self, trade: &event::Trade) {
-        let maker_side = trade.taker_side.opposite();
-        self.fill(trade, &trade.taker, trade.taker_side, false);
-        self.fill(trade, &trade.maker, maker_side, true);
+        let (traded, maker_side) = (Traded::of(trade), trade.taker_side.opposite());
+        self.fill(&traded, &trade.taker, trade.taker_side, false);
+        self.fill(&traded, &trade.maker, maker_side, true);
     }
 
-    fn fill(&mut self, trade: &event::Trade, fill: &event::Fill, side: Side, maker: bool) {
+    fn fill(&mut self, trade: &Traded, fill: &event::Fill, side: Side, maker: bool) {
         let (id, ts, symbol) = (fill.account, self.header.ts, trade.symbol);
         let order = self.filled_order(symbol, fill);
 
@@ -193,7 +215,7 @@ impl Step<'_> {
     }
 
     /// Writes the fill into the account's history: the trade itself, its profit and its fee.
-    fn record_fill(&mut self, trade: &event::Trade, fill: &event::Fill, side: Side, maker: bool) {
+    fn record_fill(&mut self, trade: &Traded, fill: &event::Fill, side: Side, maker: bool) {
         let quote = self
             .instruments
             .get(trade.symbol)
@@ -490,7 +512,7 @@ pub(super) fn event_id(header: &EventHeader) -> u64 {
 /// Symbols of a cluster, as a factor: a trade's and its symbol's number in one.
 const SYMBOLS_FACTOR: u64 = 4_096;
 
-fn trade_income_id(trade: &event::Trade) -> u64 {
+fn trade_income_id(trade: &Traded) -> u64 {
     trade.trade.0 * SYMBOLS_FACTOR + u64::from(trade.symbol.0)
 }
 
