@@ -1,18 +1,41 @@
 //! Margin calls that are open, by when their grace ends.
+//!
+//! While the shard hears nothing of the ledger no answer can come, so the grace is longer. When it
+//! hears of it again each call has a whole short grace left, for its answer to come.
 
 use alloc::collections::VecDeque;
 
-use protocol::{Micros, order::CallKind};
+use protocol::{
+    Micros,
+    limits::{MARGIN_CALL_GRACE_DOWN_US, MARGIN_CALL_GRACE_US},
+    order::CallKind,
+};
+
+use crate::{
+    hash::Digest,
+    saved::{LoadError, Saved},
+};
 
 /// Open calls that there is room for before it allocates.
 const OPEN_WARM: usize = 1_024;
 
-/// In the order of their ends, which is that of their numbers.
-pub(crate) struct Calls(VecDeque<Call>);
+pub(crate) struct Calls {
+    /// In the order of their opening, which is that of their ends and numbers.
+    open: VecDeque<Call>,
+    link: Link,
+}
+
+/// Whether the shard hears of the ledger.
+#[derive(Clone, Copy, Debug)]
+enum Link {
+    /// Since this log time; 0: always.
+    Up(Micros),
+    Down,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
-    pub until: Micros,
+    pub opened: Micros,
     /// The account's place in this shard.
     pub account: u32,
     /// Its place in the shard's stream to the ledger.
@@ -20,35 +43,67 @@ pub(crate) struct Call {
     pub kind: CallKind,
 }
 
+impl Link {
+    const fn end_of(self, call: &Call) -> Micros {
+        let longest = call.opened + MARGIN_CALL_GRACE_DOWN_US;
+        let Self::Up(since) = self else { return longest };
+        let heard = if call.opened > since { call.opened } else { since };
+        let end = heard + MARGIN_CALL_GRACE_US;
+        if end < longest { end } else { longest }
+    }
+}
+
 impl Calls {
     pub fn new() -> Self {
-        Self(VecDeque::with_capacity(OPEN_WARM))
+        Self { open: VecDeque::with_capacity(OPEN_WARM), link: Link::Up(0) }
+    }
+
+    pub fn set_link(&mut self, up: bool, now: Micros) {
+        self.link = match (self.link, up) {
+            (_, false) => Link::Down,
+            (Link::Down, true) => Link::Up(now),
+            (Link::Up(since), true) => Link::Up(since),
+        };
     }
 
     pub fn push(&mut self, call: Call) {
-        self.0.push_back(call);
+        self.open.push_back(call);
     }
 
     /// When the grace of the oldest ends.
     #[inline]
     pub fn next_at(&self) -> Option<Micros> {
-        self.0.front().map(|call| call.until)
+        self.open.front().map(|call| self.link.end_of(call))
     }
 
     /// Takes the oldest if its grace has ended.
     pub fn take_ended(&mut self, now: Micros) -> Option<Call> {
-        self.0.front().filter(|call| call.until <= now)?;
-        self.0.pop_front()
+        self.next_at().filter(|end| *end <= now)?;
+        self.open.pop_front()
     }
 
     /// Forgets one that has been answered.
     pub fn remove(&mut self, number: u64) {
-        if let Ok(at) = self.0.binary_search_by_key(&number, |call| call.number) {
-            self.0.remove(at);
+        if let Ok(at) = self.open.binary_search_by_key(&number, |call| call.number) {
+            self.open.remove(at);
         }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Call> {
-        self.0.iter()
+        self.open.iter()
+    }
+
+    pub fn digest_link(&self, into: &mut Digest) {
+        let (up, since) = match self.link {
+            Link::Up(since) => (true, since),
+            Link::Down => (false, 0),
+        };
+        into.add_flag(up).add(since);
+    }
+
+    pub fn load_link(&mut self, saved: &mut Saved<'_>) -> Result<(), LoadError> {
+        let (up, since) = (saved.flag()?, saved.take()?);
+        self.link = if up { Link::Up(since) } else { Link::Down };
+        Ok(())
     }
 }

@@ -271,9 +271,13 @@ impl Engine {
     }
 }
 
-/// True for what speakers send; links, ticks and openings count for themselves.
+/// True for what speakers send; links, openings and what the node itself says count for themselves.
 const fn needs_session(kind: CommandKind) -> bool {
-    !kind.is_link() && !matches!(kind, CommandKind::Open | CommandKind::Tick | CommandKind::Genesis)
+    !kind.is_link()
+        && !matches!(
+            kind,
+            CommandKind::Open | CommandKind::Tick | CommandKind::Genesis | CommandKind::LinkState
+        )
 }
 
 fn is_possible(genesis: &Genesis) -> bool {

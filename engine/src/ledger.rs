@@ -169,6 +169,7 @@ impl Ledger {
             | Command::SetBrackets(_)
             | Command::SetSymbolState(_)
             | Command::IndexPrices(_)
+            | Command::LinkState(_)
             | Command::Grant(_)
             | Command::Recall(_)
             | Command::Hold(_)

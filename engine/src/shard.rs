@@ -158,6 +158,11 @@ impl Shard {
             Command::Grant(grant) => self.grant(frame, grant, out),
             Command::Recall(recall) => self.recall(frame, recall, out),
             Command::LinkAck(ack) => self.acked(ack, out),
+            Command::LinkState(state) => {
+                require(state.peer == ShardId::LEDGER, Reject::Malformed)?;
+                self.calls.set_link(state.up, frame.now);
+                Ok(OrderId::NONE)
+            }
             Command::Tick(_) => {
                 self.symbols.tick(frame.now, &mut self.work, out);
                 Ok(OrderId::NONE)

@@ -123,6 +123,7 @@ impl<T: Tap> Agent for Egress<T> {
         work += self.take(now);
         if let Some(Outlets { fanout, links, .. }) = &mut self.outlets {
             work += links.poll(now, |peer| fanout.report(ToClerk::PeerLost(peer)));
+            self.progress.ledger.set(links.ledger(now) as u64);
             work += fanout.flush();
         }
         self.progress.emitted.set(self.events.last_seq());

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use disruptor::Producer;
 use protocol::{
-    Command, CommandKind, Envelope, FrameHeader, Micros, Seq, SessionId,
-    command::{Genesis, Tick},
+    Command, CommandKind, Envelope, FrameHeader, Micros, Seq, SessionId, ShardId,
+    command::{Genesis, LinkState, Tick},
     limits::COMMAND_BYTES_MAX,
 };
 use replication::{Epoch, MonotonicNs};
@@ -19,12 +19,13 @@ use crate::{
     control::Control,
     progress::Progress,
     ring::{InputProducer, free_slots},
+    silence::LinkWord,
 };
 
 /// A tick is due so long after the last one.
 pub const TICK_INTERVAL_NS: u64 = 1_000_000_000;
-/// Slots that the node's own frames may take in one cycle: a genesis and a tick.
-const OWN_FRAMES: usize = 2;
+/// Slots that the node's own frames may take in one cycle: a genesis, a link's state and a tick.
+const OWN_FRAMES: usize = 3;
 /// Least time between two lines about the clock.
 const ALARM_INTERVAL_NS: u64 = 60_000_000_000;
 
@@ -49,6 +50,8 @@ pub struct Ingress<S> {
     writer: Writer,
     slots: usize,
     genesis: Option<Genesis>,
+    /// What the log has heard last of the link to the ledger, since this start.
+    link: LinkWord,
     ticked: Option<MonotonicNs>,
     /// The last early tick: another one waits until this one has been applied.
     early_tick: Seq,
@@ -77,6 +80,7 @@ impl<S: Source> Ingress<S> {
             writer,
             slots,
             genesis: tail.genesis,
+            link: LinkWord::None,
             ticked: None,
             early_tick: 0,
             alarmed: None,
@@ -92,6 +96,12 @@ impl<S: Source> Ingress<S> {
             self.writer.own(now, &Command::Genesis(genesis));
             made += 1;
         }
+        let link = LinkWord::from_u64(self.progress.ledger.get());
+        if link != LinkWord::None && link != self.link {
+            self.link = link;
+            self.tell_link(now, link == LinkWord::Up);
+            made += 1;
+        }
         if self.tick_is_due(now) {
             self.alarm(now);
             self.ticked = Some(now.monotonic);
@@ -99,6 +109,16 @@ impl<S: Source> Ingress<S> {
             made += 1;
         }
         made
+    }
+
+    #[cold]
+    fn tell_link(&mut self, now: &Now, up: bool) {
+        let peer = ShardId::LEDGER;
+        self.writer.own(now, &Command::LinkState(LinkState { peer, up, _pad: [0; 6] }));
+        match up {
+            true => tracing::info!("the ledger answers"),
+            false => tracing::warn!("the ledger does not answer: margin calls wait longer"),
+        }
     }
 
     fn tick_is_due(&self, now: &Now) -> bool {

@@ -140,7 +140,9 @@ pub enum Refusal {
 pub fn admit(kind: u16, payload: &[u8]) -> Result<CommandKind, Refusal> {
     let (_, command) = Command::decode(kind, payload).map_err(Refusal::Malformed)?;
     match command.kind() {
-        CommandKind::Tick | CommandKind::Genesis => Err(Refusal::Forbidden),
+        CommandKind::Tick | CommandKind::Genesis | CommandKind::LinkState => {
+            Err(Refusal::Forbidden)
+        }
         kind => Ok(kind),
     }
 }

@@ -30,6 +30,7 @@ mod progress;
 mod recovery;
 mod ring;
 mod shortage;
+mod silence;
 pub mod snapshot;
 mod stages;
 

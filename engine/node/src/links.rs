@@ -26,7 +26,10 @@ use protocol::{
 use replication::MonotonicNs;
 use transport::{Offer, Publication};
 
-use crate::clock::Now;
+use crate::{
+    clock::Now,
+    silence::{LinkWord, Silence},
+};
 
 /// So long without an answer, and what is not acknowledged is sent again.
 pub const RESEND_AFTER_NS: u64 = 200_000_000;
@@ -51,6 +54,7 @@ struct Link {
     moved: MonotonicNs,
     /// What this shard has applied of the peer's and not said yet.
     to_acknowledge: Option<u64>,
+    silence: Silence,
 }
 
 #[derive(Clone, Copy)]
@@ -106,6 +110,15 @@ impl Links {
             }
         }
         sent
+    }
+
+    /// Whether this shard hears of the ledger; the ledger has no link to itself.
+    pub fn ledger(&mut self, now: &Now) -> LinkWord {
+        if self.own == ShardId::LEDGER {
+            return LinkWord::None;
+        }
+        let link = &mut self.links[usize::from(ShardId::LEDGER.0)];
+        link.silence.look(link.publication.is_none() || !link.waiting.is_empty(), now)
     }
 
     /// Takes one event.
@@ -222,6 +235,7 @@ impl Link {
     fn acknowledged(&mut self, link_seq: u64) {
         while self.waiting.front().is_some_and(|waiting| waiting.link_seq <= link_seq) {
             self.waiting.pop_front();
+            self.silence.heard();
             self.cursor = self.cursor.saturating_sub(1);
         }
     }

@@ -48,9 +48,14 @@ fn setup() -> Setup {
 }
 
 fn start(network: &LocalNetwork, dir: &Path) -> Node {
-    let owner = Owner { cluster: CLUSTER, shard: 0, replica: 0 };
+    start_shard(network, dir, ShardId::LEDGER)
+}
+
+fn start_shard(network: &LocalNetwork, dir: &Path, shard: ShardId) -> Node {
+    let owner = Owner { cluster: CLUSTER, shard: shard.0, replica: 0 };
     let data_dir = DataDir::take(dir, owner).unwrap();
-    Node::start(&setup(), data_dir, Tally::default(), Box::new(network.transport())).unwrap()
+    let setup = Setup { shard, ..setup() };
+    Node::start(&setup, data_dir, Tally::default(), Box::new(network.transport())).unwrap()
 }
 
 fn outcomes(client: &Client) -> Vec<&Outcome> {
@@ -260,6 +265,24 @@ fn time_goes_on_without_clients() {
     };
     client.until("ticks", |client| ticks(client) >= 3);
     node.stop().unwrap();
+}
+
+/// A log hears that its ledger can't answer, and that it can again.
+#[test]
+fn a_shard_tells_its_log_of_the_ledger() {
+    let network = LocalNetwork::new();
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let mut client = Client::new(&network, FIRST);
+    let shard = start_shard(&network, first.path(), ShardId(1));
+    let told = |client: &Client| {
+        let kind = protocol::CommandKind::LinkState as u16;
+        outcomes(client).iter().filter(|outcome| outcome.command == kind).count()
+    };
+    client.until("the shard waits, and then no more", |client| told(client) == 2);
+    let ledger = start(&network, second.path());
+    client.until("the ledger is there", |client| told(client) == 3);
+    ledger.stop().unwrap();
+    shard.stop().unwrap();
 }
 
 #[test]

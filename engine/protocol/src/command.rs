@@ -91,6 +91,8 @@ bodies! {
     Tick(Tick) = 2,
     /// The first frame of every log: whose it is, and its secret. Only the node itself makes it.
     Genesis(Genesis) = 3,
+    /// Whether the shard hears of the ledger. Only the node itself makes it.
+    LinkState(LinkState) = 4,
     Place(Place) = 10,
     Amend(Amend) = 11,
     Cancel(Cancel) = 12,
@@ -177,6 +179,7 @@ impl Command {
             Self::Open(_)
             | Self::Tick(_)
             | Self::Genesis(_)
+            | Self::LinkState(_)
             | Self::Cancel(_)
             | Self::CancelAll(_)
             | Self::CancelAlgo(_)
@@ -442,4 +445,7 @@ Debt {
     _pad: [u8; 3],
     amount: Cash,
 });
+layout!(
+/// `up`: false from when the peer owes an answer, or has no address, for too long.
+LinkState { peer: ShardId, up: bool, _pad: [u8; 6] });
 layout!(LinkAck { peer: ShardId, _pad: [u8; 7], link_seq: u64 });

@@ -60,6 +60,8 @@ pub const CALL_RECALL_WAIT_US: u64 = 150_000;
 pub const CALL_KEEP: (i128, i128) = (6, 5);
 /// How long a shard's margin call stays open without an answer, in log time.
 pub const MARGIN_CALL_GRACE_US: u64 = 250_000;
+/// The same while the shard hears nothing of the ledger.
+pub const MARGIN_CALL_GRACE_DOWN_US: u64 = 2_000_000;
 const _: () = assert!(CALL_RECALL_WAIT_US < MARGIN_CALL_GRACE_US);
 /// Below such a part of its maintenance margin an account's positions are taken over or
 /// deleveraged, without an order to the book.

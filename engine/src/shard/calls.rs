@@ -3,12 +3,7 @@
 //! One call is open per account. What has fired meanwhile waits until the call is closed, by its
 //! answer or at the end of its grace, and is then placed with what there is, or refused.
 
-use protocol::{
-    Cash, Micros,
-    event::MarginCallIssued,
-    limits::{CASH_MAX, MARGIN_CALL_GRACE_US},
-    order::CallKind,
-};
+use protocol::{Cash, Micros, event::MarginCallIssued, limits::CASH_MAX, order::CallKind};
 
 use super::Shard;
 use crate::{
@@ -34,7 +29,7 @@ impl Shard {
         let (id, amount) = (known.id, amount.min(CASH_MAX));
         let number = self.ledger.send(Message::MarginCall { kind }, id, amount);
         (known.call, known.in_need) = (number, kind == CallKind::Need);
-        self.calls.push(Call { until: now + MARGIN_CALL_GRACE_US, account, number, kind });
+        self.calls.push(Call { opened: now, account, number, kind });
         out.emit(&MarginCallIssued { link_seq: number, account: id, kind, _pad: [0; 3], amount });
     }
 
@@ -60,26 +55,28 @@ impl Shard {
     }
 
     pub(super) fn digest_calls(&self, into: &mut Digest) {
+        self.calls.digest_link(into);
         into.add_len(self.calls.iter().count());
-        for Call { until, account, number, kind } in self.calls.iter() {
-            into.add(*until).add(self.accounts.account(*account).id.0).add(*number);
+        for Call { opened, account, number, kind } in self.calls.iter() {
+            into.add(*opened).add(self.accounts.account(*account).id.0).add(*number);
             into.add(*kind as u8);
         }
     }
 
     pub(super) fn load_calls(&mut self, saved: &mut Saved<'_>) -> Result<(), LoadError> {
+        self.calls.load_link(saved)?;
         let mut last = (0, 0);
         for _ in 0..saved.len()? {
-            let (until, id, number) = (saved.take()?, saved.take()?, saved.take()?);
+            let (opened, id, number) = (saved.take()?, saved.take()?, saved.take()?);
             let kind = saved.word(CallKind::from_u8)?;
             let id = protocol::AccountId(id);
-            sound(Accounts::is_id(id) && number > last.1 && until >= last.0)?;
+            sound(Accounts::is_id(id) && number > last.1 && opened >= last.0)?;
             let account = self.accounts.find(id).ok_or(LoadError::Damaged)?;
             sound(self.accounts.account(account).call == 0)?;
             let known = self.accounts.account_mut(account);
             (known.call, known.in_need) = (number, kind == CallKind::Need);
-            self.calls.push(Call { until, account, number, kind });
-            last = (until, number);
+            self.calls.push(Call { opened, account, number, kind });
+            last = (opened, number);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use protocol::{
     AccountId, Command, ShardId, SymbolId,
     command::{
-        Deposit, Grant, Held, Hold, Lend, LinkAck, MarginCall, Recall, Release, Return,
+        Deposit, Grant, Held, Hold, Lend, LinkAck, LinkState, MarginCall, Recall, Release, Return,
         SetPositionMode, Tick, Withdraw,
     },
     order::{CallKind, HoldFor, HoldState, ModeChange, PositionMode},
@@ -96,6 +96,10 @@ pub fn shard_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act 
         let amount = if choice == 0 { 0 } else { amount.max(1) };
         let link_seq = next_of(&mut bench.links[0], draw);
         return cluster(Command::Grant(Grant { link_seq, account, _pad: 0, amount, call }));
+    }
+    if choice == 4 && draw.below(3) == 0 {
+        let (peer, up) = (ShardId(u8::from(draw.below(20) == 0)), draw.below(2) == 0);
+        return cluster(Command::LinkState(LinkState { peer, up, _pad: [0; 6] }));
     }
     if choice == 5 {
         let link_seq = u64::from(draw.below(8));

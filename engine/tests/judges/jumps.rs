@@ -2,8 +2,8 @@
 //! where nobody would place them and accounts can't bear what they are met with.
 
 use protocol::{
-    AccountId, Command, Envelope, SymbolId,
-    command::{Grant, Place, Recall, SetLeverage, SetMarginMode},
+    AccountId, Command, Envelope, ShardId, SymbolId,
+    command::{Grant, LinkState, Place, Recall, SetLeverage, SetMarginMode},
     limits::MARGIN_CALL_GRACE_US,
     order::{MarginMode, OrderType, SelfTradePrevention, Side, TimeInForce},
 };
@@ -50,6 +50,11 @@ pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
                 envelope: Envelope::default(),
                 command: Command::Recall(recall),
             };
+        }
+        22 if draw.below(2) == 0 => {
+            let (peer, up) = (ShardId::LEDGER, draw.below(2) == 0);
+            let command = Command::LinkState(LinkState { peer, up, _pad: [0; 6] });
+            return Act::Command { envelope: Envelope::default(), command };
         }
         22 => {
             let mode = draw.one_of(MarginMode::ALL);

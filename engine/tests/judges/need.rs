@@ -1,9 +1,9 @@
 //! Margin calls by example: a shard asks for an account before it comes due.
 
 use protocol::{
-    AccountId, Command, Event, Reject,
-    command::{Grant, Place},
-    limits::MARGIN_CALL_GRACE_US,
+    AccountId, Command, Event, Reject, ShardId,
+    command::{Grant, LinkState, Place},
+    limits::{MARGIN_CALL_GRACE_DOWN_US, MARGIN_CALL_GRACE_US},
     order::{CallKind, Side},
 };
 
@@ -54,6 +54,48 @@ fn an_account_in_need_has_one_call() {
     assert_eq!(called(&mut bench, 92), [], "it was in vain");
     assert_eq!(called(&mut bench, 99), []);
     assert_eq!(called(&mut bench, 94), [5_640], "in need again");
+}
+
+fn link(bench: &mut Bench, up: bool) {
+    let (peer, _pad) = (ShardId::LEDGER, [0; 6]);
+    let events = bench.raw(&Command::LinkState(LinkState { peer, up, _pad }));
+    assert_eq!(outcome(&events).reject, Reject::None);
+}
+
+/// While the ledger can't answer its calls stay open for longer, those that are open already too.
+#[test]
+fn a_call_waits_for_a_ledger_that_is_away() {
+    let mut bench = long();
+    called(&mut bench, 94);
+    let opened = bench.ts;
+    assert_eq!(bench.wake_at(), Some(opened + MARGIN_CALL_GRACE_US));
+    link(&mut bench, false);
+    assert_eq!(bench.wake_at(), Some(opened + MARGIN_CALL_GRACE_DOWN_US));
+    bench.ts = opened + MARGIN_CALL_GRACE_DOWN_US - 2;
+    tick(&mut bench);
+    assert!(bench.wake_at().is_some());
+    tick(&mut bench);
+    assert_eq!(bench.wake_at(), None, "two seconds are all");
+}
+
+/// A ledger that is back has time for its answer.
+#[test]
+fn a_ledger_that_is_back_may_answer() {
+    let mut bench = long();
+    let asked = called(&mut bench, 94);
+    link(&mut bench, false);
+    bench.ts += MARGIN_CALL_GRACE_DOWN_US / 2;
+    link(&mut bench, true);
+    let back = bench.ts;
+    assert_eq!(bench.wake_at(), Some(back + MARGIN_CALL_GRACE_US));
+    link(&mut bench, true);
+    assert_eq!(bench.wake_at(), Some(back + MARGIN_CALL_GRACE_US), "it has been back before");
+    answer(&mut bench, asked[0]);
+    assert_eq!(bench.wake_at(), None);
+    bench.ok(&index(1, 99));
+    called(&mut bench, 92);
+    let opened = bench.ts;
+    assert_eq!(bench.wake_at(), Some(opened + MARGIN_CALL_GRACE_US), "as before");
 }
 
 #[test]

@@ -37,6 +37,7 @@ impl Lane {
             Command::Open(_)
             | Command::Tick(_)
             | Command::Genesis(_)
+            | Command::LinkState(_)
             | Command::ListSymbol(_)
             | Command::SetBrackets(_)
             | Command::SetFees(_)

@@ -3,7 +3,7 @@
 use protocol::{
     AccountId, Event,
     event::MarginCallIssued,
-    limits::{CASH_MAX, LINK_WINDOW_MAX, MARGIN_CALL_GRACE_US},
+    limits::{CASH_MAX, LINK_WINDOW_MAX, MARGIN_CALL_GRACE_DOWN_US, MARGIN_CALL_GRACE_US},
     order::CallKind,
 };
 
@@ -14,7 +14,7 @@ use super::{
 
 #[derive(Clone, Copy)]
 pub struct Call {
-    pub until: u64,
+    pub opened: u64,
     pub account: u32,
     /// Its place in the stream to the ledger.
     pub number: u64,
@@ -33,8 +33,8 @@ impl Shard {
 
     pub fn call(&mut self, account: u32, kind: CallKind, amount: i64) {
         self.sent += 1;
-        let until = self.now + MARGIN_CALL_GRACE_US;
-        self.calls.push(Call { until, account, number: self.sent, kind });
+        let opened = self.now;
+        self.calls.push(Call { opened, account, number: self.sent, kind });
         self.events.push(Event::MarginCallIssued(MarginCallIssued {
             link_seq: self.sent,
             account: AccountId(account),
@@ -59,9 +59,17 @@ impl Shard {
         }
     }
 
+    /// An answer can come only while the ledger is heard, and has some time then.
+    fn is_over(&self, call: &Call) -> bool {
+        let waits = self.now - call.opened;
+        let heard = self.now - self.heard_again.max(call.opened);
+        let late = self.hears_ledger && heard >= MARGIN_CALL_GRACE_US;
+        late || waits >= MARGIN_CALL_GRACE_DOWN_US
+    }
+
     /// Closes the oldest call whose grace is over.
     pub fn end_call(&mut self) -> bool {
-        let over = self.calls.first().filter(|call| call.until <= self.now).copied();
+        let over = self.calls.first().filter(|call| self.is_over(call)).copied();
         if let Some(call) = over {
             self.close_call(call.account, call.number);
         }

@@ -97,6 +97,7 @@ impl Twin {
                         self.begin(&context, &command, &mut events)
                     }
                     CommandKind::Tick
+                    | CommandKind::LinkState
                     | CommandKind::Grant
                     | CommandKind::Recall
                     | CommandKind::Return

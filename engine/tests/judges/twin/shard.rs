@@ -126,6 +126,9 @@ pub struct Shard {
     pub countdowns: BTreeMap<(u32, u16), u64>,
     /// Open margin calls, the oldest first.
     pub calls: Vec<Call>,
+    pub hears_ledger: bool,
+    /// When the ledger was heard again after a silence.
+    pub heard_again: u64,
     /// A mark has moved in this frame.
     pub moved: bool,
     /// The frame's events may not become more than these.
@@ -152,6 +155,8 @@ impl Shard {
             fresh: Vec::new(),
             countdowns: BTreeMap::new(),
             calls: Vec::new(),
+            hears_ledger: true,
+            heard_again: 0,
             moved: false,
             ceiling: 0,
             second: 0,
@@ -226,6 +231,16 @@ impl Shard {
             }
             Command::Hold(hold) => return self.hold(hold),
             Command::Release(release) => return self.release(release),
+            Command::LinkState(state) => {
+                if state.peer.0 != 0 {
+                    return no(Reject::Malformed);
+                }
+                if state.up && !self.hears_ledger {
+                    self.heard_again = self.now;
+                }
+                self.hears_ledger = state.up;
+                return Ok(0);
+            }
             Command::Tick(_) => {
                 self.tick();
                 return Ok(0);
