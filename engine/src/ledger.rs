@@ -6,13 +6,10 @@
 use alloc::{vec, vec::Vec};
 
 use protocol::{
-    AccountId, Cash, Micros, OrderId, Reject, Seq, SessionId, ShardId,
-    command::{Command, Deposit, Genesis, Lend, LinkAck, Return},
-    event::{CashChanged, GrantIssued, LendSettled, LinkAcked, LinkApplied, RecallIssued},
-    limits::{
-        CASH_MAX, PENDING_LENDS_MAX, PENDING_MODES_MAX, PENDING_WITHDRAWALS_MAX, RECALL_WAIT_US,
-        SHARDS_MAX,
-    },
+    AccountId, Cash, Micros, OrderId, Reject, ShardId,
+    command::{Command, Deposit, Genesis, LinkAck},
+    event::{CashChanged, LinkAcked, LinkApplied},
+    limits::{CASH_MAX, PENDING_LENDS_MAX, PENDING_MODES_MAX, PENDING_WITHDRAWALS_MAX, SHARDS_MAX},
     order::{CashReason, PositionMode},
 };
 
@@ -20,22 +17,22 @@ use crate::{
     accounts::Accounts,
     engine::{Capacity, Frame},
     hash::Digest,
-    limits::{DEPOSITS_MAX, LENDS_PER_TICK_MAX},
-    links::{Link, Message},
+    limits::DEPOSITS_MAX,
+    links::Link,
     output::{Output, Sink},
     saved::{LoadError, Saved, sound},
-    verdict::{Verdict, require},
+    verdict::{Refusal, Verdict, require},
 };
 
 mod calls;
+mod debts;
+mod lends;
 mod modes;
 mod withdrawals;
 
+use lends::Pending;
 use modes::Change;
 use withdrawals::Withdrawal;
-
-/// A lend brings at least this part of what is free, so that the next order need not ask again.
-const LEND_SHARE: Cash = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Wallet {
@@ -45,6 +42,8 @@ struct Wallet {
     transfer: u64,
     /// The last withdrawal's number that was paid out.
     withdrawal: u64,
+    /// What the insurance fund has advanced and not got back.
+    debt: i128,
     /// Net, by shard: what was granted less what came back, which profits can make negative.
     lent: [Cash; SHARDS_MAX],
     /// Shards, as bits, that were ever granted anything: where money of the account may be.
@@ -53,49 +52,6 @@ struct Wallet {
 }
 
 const _: () = assert!(SHARDS_MAX <= u16::BITS as usize);
-
-/// A lend, or a margin call, that waits for what shards give back.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    lend: Seq,
-    session: SessionId,
-    number: u64,
-    /// The margin call that it is for, by its place in the shard's stream; 0: a gateway's.
-    call: u64,
-    /// The account is in need: a part of the amount is worth a grant, and shards are asked
-    /// urgently.
-    takes_part: bool,
-    account: AccountId,
-    shard: ShardId,
-    amount: Cash,
-    deadline: Micros,
-    /// Shards, as bits, that have not answered.
-    awaited: u16,
-}
-
-impl Pending {
-    fn digest(&self, into: &mut Digest) {
-        into.add(self.lend).add(self.session.0).add(self.number).add(self.call);
-        into.add_flag(self.takes_part);
-        into.add(self.account.0).add(self.shard.0).add(self.amount);
-        into.add(self.deadline).add(self.awaited);
-    }
-
-    fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
-        Ok(Self {
-            lend: saved.take()?,
-            session: SessionId(saved.take()?),
-            number: saved.take()?,
-            call: saved.take()?,
-            takes_part: saved.flag()?,
-            account: AccountId(saved.take()?),
-            shard: ShardId(saved.take()?),
-            amount: saved.take()?,
-            deadline: saved.take()?,
-            awaited: saved.take()?,
-        })
-    }
-}
 
 pub(crate) struct Ledger {
     shards: u8,
@@ -117,17 +73,19 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub fn new(genesis: &Genesis, capacity: &Capacity) -> Self {
-        Self {
+        let mut ledger = Self {
             shards: genesis.shards,
             index: vec![0; capacity.accounts + 1],
-            wallets: Vec::with_capacity(capacity.accounts),
+            wallets: Vec::with_capacity(capacity.accounts + 1),
             links: (0..genesis.shards).map(|_| Link::new()).collect(),
             pending: Vec::with_capacity(PENDING_LENDS_MAX),
             calls: Vec::with_capacity(PENDING_LENDS_MAX),
             changes: Vec::with_capacity(PENDING_MODES_MAX),
             withdrawals: Vec::with_capacity(PENDING_WITHDRAWALS_MAX),
             deposits: 0,
-        }
+        };
+        ledger.open_fund();
+        ledger
     }
 
     pub fn apply<S: Sink>(
@@ -144,6 +102,7 @@ impl Ledger {
             Command::SetPositionMode(set) => self.set_position_mode(frame, set, out),
             Command::Held(held) => self.take_held(held, out),
             Command::MarginCall(call) => self.margin_call(frame, call, out),
+            Command::Debt(debt) => self.take_debt(debt, out),
             Command::LinkAck(ack) => self.acked(ack, out),
             Command::Tick(_) => {
                 self.tick(frame.now, out);
@@ -173,8 +132,7 @@ impl Ledger {
             | Command::Grant(_)
             | Command::Recall(_)
             | Command::Hold(_)
-            | Command::Release(_)
-            | Command::Debt(_) => Err(Reject::WrongShard.into()),
+            | Command::Release(_) => Err(Reject::WrongShard.into()),
             Command::Open(_) | Command::Genesis(_) => Err(Reject::Unsupported.into()),
         }
     }
@@ -200,7 +158,7 @@ impl Ledger {
         for place in self.index.iter().filter_map(|place| place.checked_sub(1)) {
             let wallet = &self.wallets[place as usize];
             into.add(wallet.account.0).add(wallet.free).add(wallet.transfer).add(wallet.shards);
-            into.add(wallet.mode as u8).add(wallet.withdrawal);
+            into.add(wallet.mode as u8).add(wallet.withdrawal).add(wallet.debt);
             wallet.lent.iter().for_each(|lent| {
                 into.add(*lent);
             });
@@ -222,19 +180,21 @@ impl Ledger {
         saved: &mut Saved<'_>,
     ) -> Result<Self, LoadError> {
         let mut ledger = Self { deposits: saved.take()?, ..Self::new(genesis, capacity) };
+        (ledger.index[0], ledger.wallets) = (0, Vec::with_capacity(capacity.accounts + 1));
         for _ in 0..saved.len()? {
             let account = AccountId(saved.take()?);
-            sound(Accounts::is_id(account) && ledger.find(account).is_none())?;
+            sound(Accounts::may_hold(account) && ledger.find(account).is_none())?;
             let at = ledger.open(account);
             let wallet = &mut ledger.wallets[at];
             (wallet.free, wallet.transfer) = (saved.take()?, saved.take()?);
             wallet.shards = saved.take()?;
             wallet.mode = saved.word(PositionMode::from_u8)?;
-            wallet.withdrawal = saved.take()?;
+            (wallet.withdrawal, wallet.debt) = (saved.take()?, saved.take()?);
             for lent in &mut wallet.lent {
                 *lent = saved.take()?;
             }
         }
+        sound(ledger.find(AccountId::INSURANCE).is_some())?;
         for link in &mut ledger.links {
             *link = Link::load(saved)?;
         }
@@ -254,22 +214,8 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Lends or calls that wait, with the room that they have in a new ledger.
-    fn load_pending(&self, saved: &mut Saved<'_>) -> Result<Vec<Pending>, LoadError> {
-        let mut waiting = Vec::with_capacity(PENDING_LENDS_MAX);
-        for _ in 0..saved.len()? {
-            let pending = Pending::load(saved)?;
-            let known = self.find(pending.account).is_some();
-            sound(known && (1..self.shards).contains(&pending.shard.0))?;
-            sound(waiting.len() < PENDING_LENDS_MAX)?;
-            waiting.push(pending);
-        }
-        sound(waiting.is_sorted_by_key(|pending| pending.lend))?;
-        Ok(waiting)
-    }
-
     fn deposit<S: Sink>(&mut self, deposit: &Deposit, out: &mut Output<'_, S>) -> Verdict {
-        require(Accounts::is_id(deposit.account), Reject::UnknownAccount)?;
+        require(Accounts::may_hold(deposit.account), Reject::UnknownAccount)?;
         require((1..=CASH_MAX).contains(&deposit.amount), Reject::AmountInvalid)?;
         let known = self.find(deposit.account).map(|at| self.wallets[at]);
         let (last, free) = known.map_or((0, 0), |wallet| (wallet.transfer, wallet.free));
@@ -281,181 +227,24 @@ impl Ledger {
         let at = self.open(deposit.account);
         self.wallets[at].transfer = deposit.transfer;
         self.move_free(at, CashReason::Deposit, ShardId::LEDGER, deposit.amount, out);
+        self.repay(at, out);
         Ok(OrderId::NONE)
     }
 
-    fn lend<S: Sink>(&mut self, frame: &Frame, lend: &Lend, out: &mut Output<'_, S>) -> Verdict {
-        let Lend { account, shard, amount, .. } = *lend;
-        let trades = shard != ShardId::LEDGER && shard.0 < self.shards;
-        require(trades, Reject::WrongShard)?;
-        require((1..=CASH_MAX).contains(&amount), Reject::AmountInvalid)?;
-        let at = self.find(account).ok_or(Reject::UnknownAccount)?;
-        let pending = Pending {
-            lend: frame.seq,
-            session: frame.session,
-            number: frame.number,
-            call: 0,
-            takes_part: false,
-            account,
-            shard,
-            amount,
-            deadline: frame.now + RECALL_WAIT_US,
-            awaited: 0,
-        };
-        if self.is_leaving(account) {
-            self.answer(&pending, out);
-            return Ok(OrderId::NONE);
-        }
-        if self.wallets[at].free >= amount {
-            require(self.links[usize::from(shard.0)].has_room(), Reject::LedgerBusy)?;
-            self.answer(&pending, out);
-            return Ok(OrderId::NONE);
-        }
-        require(self.pending.len() < PENDING_LENDS_MAX, Reject::LedgerBusy)?;
-        let awaited = self.recall(at, &pending, out);
-        if awaited == 0 {
-            self.answer(&pending, out);
-        } else {
-            self.pending.push(Pending { awaited, ..pending });
-        }
-        Ok(OrderId::NONE)
-    }
-
-    /// Asks each other shard where the account may have money for what is lacking; returns the
-    /// shards asked.
-    fn recall<S: Sink>(&mut self, at: usize, pending: &Pending, out: &mut Output<'_, S>) -> u16 {
-        let wallet = &self.wallets[at];
-        // free may be negative; what is lacking stays within what a message may ask for
-        let amount = (i128::from(pending.amount) - i128::from(wallet.free)).min(CASH_MAX.into());
-        let (amount, shards) = (amount as Cash, wallet.shards);
-        let mut asked = 0;
-        for shard in 1..self.shards {
-            let elsewhere = shards & 1 << shard != 0 && shard != pending.shard.0;
-            if !elsewhere || !self.links[usize::from(shard)].has_room() {
-                continue;
-            }
-            let why = (pending.lend, pending.takes_part);
-            self.send_recall(ShardId(shard), pending.account, amount, why, out);
-            asked |= 1 << shard;
-        }
-        asked
-    }
-
-    fn send_recall<S: Sink>(
-        &mut self,
-        to: ShardId,
-        account: AccountId,
-        amount: Cash,
-        (lend, urgent): (Seq, bool),
-        out: &mut Output<'_, S>,
-    ) {
-        let link = &mut self.links[usize::from(to.0)];
-        let link_seq = link.send(Message::Recall { lend, urgent }, account, amount);
-        out.emit(&RecallIssued { link_seq, account, to, urgent, _pad: [0; 2], amount, lend });
-    }
-
-    /// Answers a lend: with a grant when enough is free now, else with nothing.
-    fn answer<S: Sink>(&mut self, lend: &Pending, out: &mut Output<'_, S>) {
-        let Pending { account, shard, .. } = *lend;
-        let to = usize::from(shard.0);
-        let at = self.find(account).unwrap_or_else(|| panic!("{account:?} had a wallet"));
-        let free = self.wallets[at].free;
-        let (mut granted, mut link_seq) = (0, 0);
-        let least = if lend.takes_part { 1 } else { lend.amount };
-        // an order can wait for a withdrawal, a margin call can't
-        let may_have = lend.call != 0 || !self.is_leaving(account);
-        if may_have && free >= least && self.links[to].has_room() {
-            granted = lend.amount.max(free / LEND_SHARE).min(free);
-            self.wallets[at].lent[to] += granted;
-            self.wallets[at].shards |= 1 << shard.0;
-            self.move_free(at, CashReason::GrantIssued, shard, -granted, out);
-            let (call, amount) = (lend.call, granted);
-            link_seq = self.links[to].send(Message::Grant { call }, account, amount);
-            out.emit(&GrantIssued { link_seq, account, to: shard, _pad: [0; 3], amount, call });
-        }
-        if lend.call != 0 {
-            if granted == 0 {
-                self.refuse_call(lend, out);
-            }
-            return;
-        }
-        out.emit(&LendSettled {
-            session: lend.session,
-            number: lend.number,
-            lend: lend.lend,
-            account,
-            shard,
-            _pad: [0; 3],
-            granted,
-            link_seq,
-        });
-    }
-
-    /// Takes what a shard gave back, and answers the lend it was for when that is decided.
-    fn take_back<S: Sink>(&mut self, back: &Return, out: &mut Output<'_, S>) -> Verdict {
-        let Return { account, from, amount, lend, link_seq, .. } = *back;
-        let link = usize::from(from.0);
-        let sane = (1..self.shards).contains(&from.0) && (0..=CASH_MAX).contains(&amount);
-        let wallet = self.find(account).filter(|_| sane).ok_or(Reject::Malformed)?;
-        let next = self.links[link].check_next(link_seq);
-        if next.is_ok() {
-            self.links[link].advance();
-        }
-        let applied = self.links[link].applied();
-        out.emit(&LinkApplied { peer: from, _pad: [0; 7], link_seq: applied });
-        next?;
-        if amount > 0 {
-            self.wallets[wallet].lent[link] -= amount;
-            self.move_free(wallet, CashReason::ReturnTaken, from, amount, out);
-        }
-        if !self.came_back(from, lend, account, out) {
-            self.recalled(from, lend, account, out);
-        }
-        Ok(OrderId::NONE)
-    }
-
-    /// A shard has given back what a lend or a call has recalled; false: none that waits.
-    fn came_back<S: Sink>(
+    /// Takes a shard's next message; tells, in any case, how far it is.
+    pub(super) fn take<S: Sink>(
         &mut self,
         from: ShardId,
-        lend: Seq,
-        account: AccountId,
+        link_seq: u64,
         out: &mut Output<'_, S>,
-    ) -> bool {
-        let find = |all: &[Pending]| all.binary_search_by_key(&lend, |pending| pending.lend).ok();
-        let free = self.free(account);
-        let (waiting, place) = match (find(&self.pending), find(&self.calls)) {
-            (Some(place), _) => (&mut self.pending, place),
-            (None, Some(place)) => (&mut self.calls, place),
-            (None, None) => return false,
-        };
-        let pending = &mut waiting[place];
-        pending.awaited &= !(1 << from.0);
-        let decided = pending.awaited == 0 || free >= pending.amount;
-        if decided && pending.account == account {
-            let pending = waiting.remove(place);
-            self.answer(&pending, out);
+    ) -> Result<(), Refusal> {
+        let link = &mut self.links[usize::from(from.0)];
+        let next = link.check_next(link_seq);
+        if next.is_ok() {
+            link.advance();
         }
-        true
-    }
-
-    /// Answers calls and lends whose patience has ended, a bounded number at once.
-    fn tick<S: Sink>(&mut self, now: Micros, out: &mut Output<'_, S>) {
-        let over = |all: &[Pending], most: usize| {
-            all.iter().take(most).take_while(|pending| pending.deadline <= now).count()
-        };
-        let calls = over(&self.calls, LENDS_PER_TICK_MAX);
-        let lends = over(&self.pending, LENDS_PER_TICK_MAX - calls);
-        for place in 0..calls {
-            let call = self.calls[place];
-            self.answer(&call, out);
-        }
-        self.calls.drain(..calls);
-        for place in 0..lends {
-            let lend = self.pending[place];
-            self.answer(&lend, out);
-        }
-        self.pending.drain(..lends);
+        out.emit(&LinkApplied { peer: from, _pad: [0; 7], link_seq: link.applied() });
+        next
     }
 
     fn acked<S: Sink>(&mut self, ack: &LinkAck, out: &mut Output<'_, S>) -> Verdict {

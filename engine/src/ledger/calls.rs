@@ -4,12 +4,12 @@
 use protocol::{
     OrderId, Reject, SessionId,
     command::MarginCall,
-    event::{GrantIssued, LinkApplied},
+    event::GrantIssued,
     limits::{CALL_RECALL_WAIT_US, CASH_MAX, PENDING_LENDS_MAX},
     order::CallKind,
 };
 
-use super::{Ledger, Pending};
+use super::{Ledger, lends::Pending};
 use crate::{
     accounts::Accounts,
     engine::Frame,
@@ -27,15 +27,9 @@ impl Ledger {
     ) -> Verdict {
         let &MarginCall { link_seq, account, from, kind, amount, .. } = call;
         let shard = (1..self.shards).contains(&from.0);
-        let sane = shard && Accounts::is_id(account) && (1..=CASH_MAX).contains(&amount);
+        let sane = shard && Accounts::may_hold(account) && (1..=CASH_MAX).contains(&amount);
         require(sane, Reject::Malformed)?;
-        let link = &mut self.links[usize::from(from.0)];
-        let next = link.check_next(link_seq);
-        if next.is_ok() {
-            link.advance();
-        }
-        out.emit(&LinkApplied { peer: from, _pad: [0; 7], link_seq: link.applied() });
-        next?;
+        self.take(from, link_seq, out)?;
         let at = self.open(account);
         let takes_part = match kind {
             CallKind::Order => false,

@@ -7,7 +7,7 @@
 use protocol::{
     AccountId, Micros, OrderId, Reject, Seq, SessionId, ShardId,
     command::{Held, SetPositionMode},
-    event::{HoldIssued, LinkApplied, PositionModeChanged, PositionModeSettled, ReleaseIssued},
+    event::{HoldIssued, PositionModeChanged, PositionModeSettled, ReleaseIssued},
     limits::{MODE_WAIT_US, PENDING_MODES_MAX},
     order::{HoldFor, HoldState, ModeChange, PositionMode},
 };
@@ -124,13 +124,7 @@ impl Ledger {
         let &Held { link_seq, change, account, from, state, .. } = held;
         let sane = (1..self.shards).contains(&from.0) && Accounts::is_id(account);
         require(sane, Reject::Malformed)?;
-        let link = &mut self.links[usize::from(from.0)];
-        let next = link.check_next(link_seq);
-        if next.is_ok() {
-            link.advance();
-        }
-        out.emit(&LinkApplied { peer: from, _pad: [0; 7], link_seq: link.applied() });
-        next?;
+        self.take(from, link_seq, out)?;
         let Ok(place) = self.changes.binary_search_by_key(&change, |known| known.change) else {
             self.take_spare(held, out);
             return Ok(OrderId::NONE);

@@ -21,6 +21,7 @@ use protocol::{
 
 use super::Ledger;
 use crate::{
+    accounts::Accounts,
     engine::Frame,
     hash::Digest,
     limits::WITHDRAWALS_PER_TICK_MAX,
@@ -90,9 +91,10 @@ impl Ledger {
     ) -> Verdict {
         let Withdraw { account, transfer, amount, .. } = *withdraw;
         require((1..=CASH_MAX).contains(&amount), Reject::AmountInvalid)?;
-        let at = self.find(account).ok_or(Reject::UnknownAccount)?;
-        let wallet = &self.wallets[at];
+        let known = self.find(account).filter(|_| Accounts::is_id(account));
+        let wallet = &self.wallets[known.ok_or(Reject::UnknownAccount)?];
         require(transfer > wallet.withdrawal, Reject::TransferDuplicate)?;
+        require(wallet.debt == 0, Reject::WithdrawalTooLarge)?;
         let holding = wallet.shards;
         let held = self.is_leaving(account) || self.is_changing(account);
         require(!held, Reject::AccountHeld)?;

@@ -3,8 +3,8 @@
 use protocol::{
     AccountId, Command, ShardId, SymbolId,
     command::{
-        Deposit, Grant, Held, Hold, Lend, LinkAck, LinkState, MarginCall, Recall, Release, Return,
-        SetPositionMode, Tick, Withdraw,
+        Debt, Deposit, Grant, Held, Hold, Lend, LinkAck, LinkState, MarginCall, Recall, Release,
+        Return, SetPositionMode, Tick, Withdraw,
     },
     order::{CallKind, HoldFor, HoldState, ModeChange, PositionMode},
 };
@@ -18,7 +18,8 @@ use crate::{
 pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
     let mut draw = Draw(step.iter());
     let choice = draw.below(100);
-    let account = AccountId(1 + u32::from(draw.below(4)));
+    // sometimes the insurance fund
+    let account = AccountId(u32::from(draw.below(9)).div_ceil(2));
     let shard = ShardId(draw.below(5) as u8);
     let amount = i64::from(draw.below(120)) * 10 - 20;
     let command = match choice {
@@ -52,13 +53,17 @@ pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
 /// What a shard says to the ledger, mostly about what it was asked of late.
 fn answer(bench: &mut Bench, draw: &mut Draw, random: (AccountId, ShardId, i64)) -> Command {
     let (mut account, mut from, amount) = random;
-    let (kind, back) = (draw.below(6), usize::from(draw.below(8)));
+    let (kind, back) = (draw.below(7), usize::from(draw.below(8)));
     let asked = bench.holds.iter().rev().nth(back).filter(|_| kind > 1);
     let mut about = bench.seq.saturating_sub(draw.below(12).into());
     if let Some((shard, whose, hold)) = asked {
         (from, account, about) = (*shard, *whose, *hold);
     }
     let link_seq = next_of(&mut bench.links[usize::from(from.0 % 4)], draw);
+    if kind == 6 {
+        let amount = (amount / 4).max(-1);
+        return Command::Debt(Debt { link_seq, account, from, _pad: [0; 3], amount });
+    }
     if asked.is_some() && kind > 2 {
         let [clean, orders, position] =
             [HoldState::Clean, HoldState::HasOrders, HoldState::HasPosition];

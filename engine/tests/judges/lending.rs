@@ -130,7 +130,7 @@ fn a_deposit_counts_once() {
     ledger.refused(&deposit(1, 5, 1_000), Reject::TransferDuplicate);
     ledger.refused(&deposit(1, 4, 1_000), Reject::TransferDuplicate);
     ledger.refused(&deposit(1, 6, 0), Reject::AmountInvalid);
-    ledger.refused(&deposit(0, 6, 5), Reject::UnknownAccount);
+    ledger.refused(&deposit(u32::MAX, 6, 5), Reject::UnknownAccount);
     ledger.ok(&deposit(1, 6, 1));
     ledger.refused(&lend(2, 1, 1), Reject::UnknownAccount);
     ledger.refused(&lend(1, 0, 1), Reject::WrongShard);

@@ -14,6 +14,7 @@ mod bench;
 mod bounds;
 mod builds;
 mod dated;
+mod debts;
 mod determinism;
 mod differential;
 mod displayed;

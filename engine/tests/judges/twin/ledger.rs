@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     AccountId, Command, Event, Reject, SessionId, ShardId,
-    command::{Deposit, Held, Lend, MarginCall, Return, SetPositionMode},
+    command::{Debt, Deposit, Held, Lend, MarginCall, Return, SetPositionMode},
     event::{
         CashChanged, GrantIssued, HoldIssued, LendSettled, LinkAcked, LinkApplied,
         PositionModeChanged, PositionModeSettled, RecallIssued, ReleaseIssued,
@@ -27,6 +27,8 @@ const CHANGES_PER_TICK: usize = 64;
 pub(super) struct Wallet {
     pub free: i128,
     transfer: u64,
+    /// Owed to the insurance fund.
+    pub debt: i128,
     pub withdrawal: u64,
     /// By shard, net.
     lent: BTreeMap<u8, i128>,
@@ -89,9 +91,11 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn new(shards: u8) -> Self {
+        // the insurance fund may have something anywhere
+        let fund = Wallet { granted: (1..shards).collect(), ..Wallet::default() };
         Self {
             shards,
-            wallets: BTreeMap::new(),
+            wallets: BTreeMap::from([(0, fund)]),
             streams: (1..shards).map(|shard| (shard, Stream::default())).collect(),
             waiting: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -141,6 +145,7 @@ impl Ledger {
             }
             Command::SetPositionMode(set) => self.set_mode(context, set, events),
             Command::Held(held) => self.held(held, events),
+            Command::Debt(debt) => self.debt(debt, events),
             Command::MarginCall(call) => self.margin_call(context, call, events),
             _ => no(Reject::WrongShard),
         }
@@ -148,7 +153,7 @@ impl Ledger {
 
     fn deposit(&mut self, deposit: &Deposit, events: &mut Vec<Event>) -> Answer {
         let account = deposit.account.0;
-        if account == 0 || account as usize > ACCOUNTS_MAX {
+        if account as usize > ACCOUNTS_MAX {
             return no(Reject::UnknownAccount);
         }
         if deposit.amount <= 0 || deposit.amount > CASH_MAX {
@@ -165,7 +170,35 @@ impl Ledger {
         self.deposited += amount;
         self.wallets.entry(account).or_default().transfer = deposit.transfer;
         self.change(account, CashReason::Deposit, 0, amount, events);
+        self.repay(account, events);
         Ok(0)
+    }
+
+    fn debt(&mut self, debt: &Debt, events: &mut Vec<Event>) -> Answer {
+        let (account, shard) = (debt.account.0, debt.from.0);
+        let is_id = account >= 1 && account as usize <= ACCOUNTS_MAX;
+        let Some(stream) = self.streams.get_mut(&shard).filter(|_| is_id) else {
+            return no(Reject::Malformed);
+        };
+        if debt.amount <= 0 || debt.amount > CASH_MAX {
+            return no(Reject::Malformed);
+        }
+        stream.take(shard, debt.link_seq, events)?;
+        self.wallets.entry(account).or_default().debt += i128::from(debt.amount);
+        self.keep_in(account, events);
+        self.repay(account, events);
+        Ok(0)
+    }
+
+    /// What is free goes to the fund as long as something is owed.
+    fn repay(&mut self, account: u32, events: &mut Vec<Event>) {
+        let wallet = self.wallets.get_mut(&account).unwrap();
+        let part = wallet.free.min(wallet.debt);
+        if part > 0 {
+            wallet.debt -= part;
+            self.change(account, CashReason::Repayment, 0, -part, events);
+            self.change(0, CashReason::Repayment, 0, part, events);
+        }
     }
 
     fn lend(&mut self, context: &Context, lend: &Lend, events: &mut Vec<Event>) -> Answer {
@@ -176,7 +209,8 @@ impl Ledger {
         if lend.amount <= 0 || lend.amount > CASH_MAX {
             return no(Reject::AmountInvalid);
         }
-        let Some(wallet) = self.wallets.get(&account) else { return no(Reject::UnknownAccount) };
+        let wallet = self.wallets.get(&account).filter(|_| account != 0);
+        let Some(wallet) = wallet else { return no(Reject::UnknownAccount) };
         let lacking = i128::from(lend.amount) - wallet.free;
         let mut waiting = Waiting {
             session: context.session,
@@ -212,7 +246,7 @@ impl Ledger {
         events: &mut Vec<Event>,
     ) -> Answer {
         let (account, shard) = (call.account.0, call.from.0);
-        let is_id = account >= 1 && account as usize <= ACCOUNTS_MAX;
+        let is_id = account as usize <= ACCOUNTS_MAX;
         let Some(stream) = self.streams.get_mut(&shard).filter(|_| is_id) else {
             return no(Reject::Malformed);
         };
@@ -344,6 +378,7 @@ impl Ledger {
             let wallet = self.wallets.get_mut(&account).unwrap();
             *wallet.lent.entry(from).or_default() -= i128::from(back.amount);
             self.change(account, CashReason::ReturnTaken, from, back.amount.into(), events);
+            self.repay(account, events);
         }
         if let Some(waiting) = self.waiting.get_mut(&back.lend) {
             waiting.from.retain(|shard| *shard != from);

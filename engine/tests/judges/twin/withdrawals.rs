@@ -43,9 +43,13 @@ impl Ledger {
         if withdraw.amount <= 0 || withdraw.amount > CASH_MAX {
             return no(Reject::AmountInvalid);
         }
-        let Some(wallet) = self.wallets.get(&account) else { return no(Reject::UnknownAccount) };
+        let wallet = self.wallets.get(&account).filter(|_| account != 0);
+        let Some(wallet) = wallet else { return no(Reject::UnknownAccount) };
         if withdraw.transfer <= wallet.withdrawal {
             return no(Reject::TransferDuplicate);
+        }
+        if wallet.debt > 0 {
+            return no(Reject::WithdrawalTooLarge);
         }
         if self.is_leaving(account) || self.is_changing(account) {
             return no(Reject::AccountHeld);

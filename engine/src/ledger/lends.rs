@@ -1,0 +1,266 @@
+//! Lends: what is free goes at once, what is lacking is recalled from the shards that may have it,
+//! and after a bounded time the answer is what has come back.
+
+use alloc::vec::Vec;
+
+use protocol::{
+    AccountId, Cash, Micros, OrderId, Reject, Seq, SessionId, ShardId,
+    command::{Lend, Return},
+    event::{GrantIssued, LendSettled, RecallIssued},
+    limits::{CASH_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US},
+    order::CashReason,
+};
+
+use super::Ledger;
+use crate::{
+    accounts::Accounts,
+    engine::Frame,
+    hash::Digest,
+    limits::LENDS_PER_TICK_MAX,
+    links::Message,
+    output::{Output, Sink},
+    saved::{LoadError, Saved, sound},
+    verdict::{Verdict, require},
+};
+
+/// A lend brings at least this part of what is free, so that the next order need not ask again.
+const LEND_SHARE: Cash = 4;
+
+/// A lend, or a margin call, that waits for what shards give back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub lend: Seq,
+    pub session: SessionId,
+    pub number: u64,
+    /// The margin call that it is for, by its place in the shard's stream; 0: a gateway's.
+    pub call: u64,
+    /// The account is in need: a part of the amount is worth a grant, and shards are asked
+    /// urgently.
+    pub takes_part: bool,
+    pub account: AccountId,
+    pub shard: ShardId,
+    pub amount: Cash,
+    pub deadline: Micros,
+    /// Shards, as bits, that have not answered.
+    pub awaited: u16,
+}
+
+impl Pending {
+    pub fn digest(&self, into: &mut Digest) {
+        into.add(self.lend).add(self.session.0).add(self.number).add(self.call);
+        into.add_flag(self.takes_part);
+        into.add(self.account.0).add(self.shard.0).add(self.amount);
+        into.add(self.deadline).add(self.awaited);
+    }
+
+    pub fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
+        Ok(Self {
+            lend: saved.take()?,
+            session: SessionId(saved.take()?),
+            number: saved.take()?,
+            call: saved.take()?,
+            takes_part: saved.flag()?,
+            account: AccountId(saved.take()?),
+            shard: ShardId(saved.take()?),
+            amount: saved.take()?,
+            deadline: saved.take()?,
+            awaited: saved.take()?,
+        })
+    }
+}
+
+impl Ledger {
+    /// Lends or calls that wait, with the room that they have in a new ledger.
+    pub(super) fn load_pending(&self, saved: &mut Saved<'_>) -> Result<Vec<Pending>, LoadError> {
+        let mut waiting = Vec::with_capacity(PENDING_LENDS_MAX);
+        for _ in 0..saved.len()? {
+            let pending = Pending::load(saved)?;
+            let known = self.find(pending.account).is_some();
+            sound(known && (1..self.shards).contains(&pending.shard.0))?;
+            sound(waiting.len() < PENDING_LENDS_MAX)?;
+            waiting.push(pending);
+        }
+        sound(waiting.is_sorted_by_key(|pending| pending.lend))?;
+        Ok(waiting)
+    }
+
+    pub(super) fn lend<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        lend: &Lend,
+        out: &mut Output<'_, S>,
+    ) -> Verdict {
+        let Lend { account, shard, amount, .. } = *lend;
+        let trades = shard != ShardId::LEDGER && shard.0 < self.shards;
+        require(trades, Reject::WrongShard)?;
+        require((1..=CASH_MAX).contains(&amount), Reject::AmountInvalid)?;
+        let known = self.find(account).filter(|_| Accounts::is_id(account));
+        let at = known.ok_or(Reject::UnknownAccount)?;
+        let pending = Pending {
+            lend: frame.seq,
+            session: frame.session,
+            number: frame.number,
+            call: 0,
+            takes_part: false,
+            account,
+            shard,
+            amount,
+            deadline: frame.now + RECALL_WAIT_US,
+            awaited: 0,
+        };
+        if self.is_leaving(account) {
+            self.answer(&pending, out);
+            return Ok(OrderId::NONE);
+        }
+        if self.wallets[at].free >= amount {
+            require(self.links[usize::from(shard.0)].has_room(), Reject::LedgerBusy)?;
+            self.answer(&pending, out);
+            return Ok(OrderId::NONE);
+        }
+        require(self.pending.len() < PENDING_LENDS_MAX, Reject::LedgerBusy)?;
+        let awaited = self.recall(at, &pending, out);
+        if awaited == 0 {
+            self.answer(&pending, out);
+        } else {
+            self.pending.push(Pending { awaited, ..pending });
+        }
+        Ok(OrderId::NONE)
+    }
+
+    /// Asks each other shard where the account may have money for what is lacking; returns the
+    /// shards asked.
+    pub(super) fn recall<S: Sink>(
+        &mut self,
+        at: usize,
+        pending: &Pending,
+        out: &mut Output<'_, S>,
+    ) -> u16 {
+        let wallet = &self.wallets[at];
+        // free may be negative; what is lacking stays within what a message may ask for
+        let amount = (i128::from(pending.amount) - i128::from(wallet.free)).min(CASH_MAX.into());
+        let (amount, shards) = (amount as Cash, wallet.shards);
+        let mut asked = 0;
+        for shard in 1..self.shards {
+            let elsewhere = shards & 1 << shard != 0 && shard != pending.shard.0;
+            if !elsewhere || !self.links[usize::from(shard)].has_room() {
+                continue;
+            }
+            let why = (pending.lend, pending.takes_part);
+            self.send_recall(ShardId(shard), pending.account, amount, why, out);
+            asked |= 1 << shard;
+        }
+        asked
+    }
+
+    pub(super) fn send_recall<S: Sink>(
+        &mut self,
+        to: ShardId,
+        account: AccountId,
+        amount: Cash,
+        (lend, urgent): (Seq, bool),
+        out: &mut Output<'_, S>,
+    ) {
+        let link = &mut self.links[usize::from(to.0)];
+        let link_seq = link.send(Message::Recall { lend, urgent }, account, amount);
+        out.emit(&RecallIssued { link_seq, account, to, urgent, _pad: [0; 2], amount, lend });
+    }
+
+    /// Answers a lend: with a grant when enough is free now, else with nothing.
+    pub(super) fn answer<S: Sink>(&mut self, lend: &Pending, out: &mut Output<'_, S>) {
+        let Pending { account, shard, .. } = *lend;
+        let to = usize::from(shard.0);
+        let at = self.find(account).unwrap_or_else(|| panic!("{account:?} had a wallet"));
+        let free = self.wallets[at].free;
+        let (mut granted, mut link_seq) = (0, 0);
+        let least = if lend.takes_part { 1 } else { lend.amount };
+        // an order can wait for a withdrawal, a margin call can't
+        let may_have = lend.call != 0 || !self.is_leaving(account);
+        if may_have && free >= least && self.links[to].has_room() {
+            granted = lend.amount.max(free / LEND_SHARE).min(free);
+            self.wallets[at].lent[to] += granted;
+            self.wallets[at].shards |= 1 << shard.0;
+            self.move_free(at, CashReason::GrantIssued, shard, -granted, out);
+            let (call, amount) = (lend.call, granted);
+            link_seq = self.links[to].send(Message::Grant { call }, account, amount);
+            out.emit(&GrantIssued { link_seq, account, to: shard, _pad: [0; 3], amount, call });
+        }
+        if lend.call != 0 {
+            if granted == 0 {
+                self.refuse_call(lend, out);
+            }
+            return;
+        }
+        out.emit(&LendSettled {
+            session: lend.session,
+            number: lend.number,
+            lend: lend.lend,
+            account,
+            shard,
+            _pad: [0; 3],
+            granted,
+            link_seq,
+        });
+    }
+
+    /// Takes what a shard gave back, and answers the lend it was for when that is decided.
+    pub(super) fn take_back<S: Sink>(&mut self, back: &Return, out: &mut Output<'_, S>) -> Verdict {
+        let Return { account, from, amount, lend, link_seq, .. } = *back;
+        let link = usize::from(from.0);
+        let sane = (1..self.shards).contains(&from.0) && (0..=CASH_MAX).contains(&amount);
+        let wallet = self.find(account).filter(|_| sane).ok_or(Reject::Malformed)?;
+        self.take(from, link_seq, out)?;
+        if amount > 0 {
+            self.wallets[wallet].lent[link] -= amount;
+            self.move_free(wallet, CashReason::ReturnTaken, from, amount, out);
+            self.repay(wallet, out);
+        }
+        if !self.came_back(from, lend, account, out) {
+            self.recalled(from, lend, account, out);
+        }
+        Ok(OrderId::NONE)
+    }
+
+    /// A shard has given back what a lend or a call has recalled; false: none that waits.
+    fn came_back<S: Sink>(
+        &mut self,
+        from: ShardId,
+        lend: Seq,
+        account: AccountId,
+        out: &mut Output<'_, S>,
+    ) -> bool {
+        let find = |all: &[Pending]| all.binary_search_by_key(&lend, |pending| pending.lend).ok();
+        let free = self.free(account);
+        let (waiting, place) = match (find(&self.pending), find(&self.calls)) {
+            (Some(place), _) => (&mut self.pending, place),
+            (None, Some(place)) => (&mut self.calls, place),
+            (None, None) => return false,
+        };
+        let pending = &mut waiting[place];
+        pending.awaited &= !(1 << from.0);
+        let decided = pending.awaited == 0 || free >= pending.amount;
+        if decided && pending.account == account {
+            let pending = waiting.remove(place);
+            self.answer(&pending, out);
+        }
+        true
+    }
+
+    /// Answers calls and lends whose patience has ended, a bounded number at once.
+    pub(super) fn tick<S: Sink>(&mut self, now: Micros, out: &mut Output<'_, S>) {
+        let over = |all: &[Pending], most: usize| {
+            all.iter().take(most).take_while(|pending| pending.deadline <= now).count()
+        };
+        let calls = over(&self.calls, LENDS_PER_TICK_MAX);
+        let lends = over(&self.pending, LENDS_PER_TICK_MAX - calls);
+        for place in 0..calls {
+            let call = self.calls[place];
+            self.answer(&call, out);
+        }
+        self.calls.drain(..calls);
+        for place in 0..lends {
+            let lend = self.pending[place];
+            self.answer(&lend, out);
+        }
+        self.pending.drain(..lends);
+    }
+}
