@@ -3,7 +3,7 @@
 use protocol::{
     Reject,
     order::{
-        AlgoStatus, AlgoType, OrderStatus, OrderType, PositionSide, PriceMatch,
+        AlgoStatus, AlgoType, OrderOrigin, OrderStatus, OrderType, PositionSide, PriceMatch,
         SelfTradePrevention, Side, TimeInForce, WorkingType,
     },
 };
@@ -40,6 +40,7 @@ macro_rules! words {
 words!(
     AlgoStatus,
     AlgoType,
+    OrderOrigin,
     OrderStatus,
     OrderType,
     PositionSide,

@@ -234,6 +234,7 @@ pub(super) fn read_order(row: &SqliteRow) -> Result<Order, sqlx::Error> {
         price_match: Word::read(row, "price_match")?,
         position_side: Word::read(row, "position_side")?,
         reduce_only: row.try_get("reduce_only")?,
+        wanted_by: Word::read(row, "wanted_by")?,
         status: Word::read(row, "status")?,
         price: row.try_get("price")?,
         qty: row.try_get("qty")?,

@@ -44,7 +44,7 @@ struct Shown {
 }
 
 fn show(views: &Views) -> Shown {
-    let ids = || (1..=ACCOUNTS).map(AccountId);
+    let ids = || (0..=ACCOUNTS).map(AccountId);
     let known = |id: AccountId| views.accounts.get(id).cloned().unwrap_or_default();
     let market = |symbol| views.market.get(symbol).cloned().unwrap_or_default();
     let levels = |symbol| {

@@ -113,7 +113,7 @@ async fn write_orders(
     rows: &[&Order],
 ) -> Result<(), sqlx::Error> {
     let head = "INSERT INTO orders (account, symbol, id, client_id, side, order_type, \
-         time_in_force, self_trade, price_match, position_side, reduce_only, status, price, qty, \
+         time_in_force, self_trade, price_match, position_side, reduce_only, wanted_by, status, price, qty, \
          cum_qty, cum_quote, good_till, created, updated, algo, algo_type, trigger_price, \
          activate_price, callback, working_type, close_position, price_protect) ";
     let tail = " ON CONFLICT (account, symbol, id) DO UPDATE SET status = excluded.status, \
@@ -133,6 +133,7 @@ async fn write_orders(
             .push_bind(row.price_match.number())
             .push_bind(row.position_side.number())
             .push_bind(row.reduce_only)
+            .push_bind(row.wanted_by.number())
             .push_bind(row.status.number())
             .push_bind(row.price)
             .push_bind(row.qty)

@@ -256,6 +256,7 @@ fn algo(notice: &AlgoNotice, instrument: &Instrument) -> String {
 fn execution(notice: &OrderNotice) -> &'static str {
     match notice.execution {
         Execution::New => "NEW",
+        Execution::Trade(_) if notice.order.is_forced() => "CALCULATED",
         Execution::Trade(_) => "TRADE",
         Execution::Amendment => "AMENDMENT",
         Execution::Closed(_) => match notice.order.status {

@@ -6,8 +6,11 @@
 pub mod account;
 mod apply;
 mod apply_algo;
+mod apply_liquidation;
 mod apply_margin;
 pub mod figures;
+#[cfg(test)]
+mod forced_test;
 pub mod recent;
 #[cfg(test)]
 mod recount_test;

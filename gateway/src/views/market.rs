@@ -19,7 +19,7 @@ use protocol::{
     Cash, Event, Lots, Micros, Rate, ShardId, SymbolId, Ticks,
     event::{self, EventHeader},
     limits::SHARDS_MAX,
-    order::Side,
+    order::{Side, TradeKind},
 };
 
 use self::{
@@ -233,6 +233,24 @@ impl SymbolMarket {
         effects: &mut Effects,
     ) {
         let symbol = trade.symbol;
+        match trade.kind {
+            TradeKind::Book => self.public_trade(header, trade, instrument, effects),
+            // beside the book: no price of the market
+            TradeKind::Takeover | TradeKind::Deleverage => {}
+        }
+        self.interest += long_change(&trade.taker, trade.taker_side, trade.qty)
+            + long_change(&trade.maker, trade.taker_side.opposite(), trade.qty);
+        self.sample_interest(symbol, millis(header.ts), effects);
+    }
+
+    fn public_trade(
+        &mut self,
+        header: &EventHeader,
+        trade: &event::Trade,
+        instrument: &Instrument,
+        effects: &mut Effects,
+    ) {
+        let symbol = trade.symbol;
         let public = PublicTrade {
             id: trade.trade,
             ts: header.ts,
@@ -248,13 +266,9 @@ impl SymbolMarket {
         effects.market.push(notice(News::Trade(public)));
         effects.rows.push(Row::Market(MarketRow::Trade { symbol, trade: public }));
 
-        let time_ms = millis(header.ts);
-        if self.candles.push(time_ms, candle(&public)) {
+        if self.candles.push(millis(header.ts), candle(&public)) {
             push_rolled(symbol, BarKind::Trade, &self.candles, AnyBar::Trade, effects);
         }
-        self.interest += long_change(&trade.taker, trade.taker_side, trade.qty)
-            + long_change(&trade.maker, trade.taker_side.opposite(), trade.qty);
-        self.sample_interest(symbol, time_ms, effects);
     }
 
     /// A position that is settled is no trade, but there is less open after it.

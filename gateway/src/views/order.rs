@@ -10,6 +10,11 @@ use protocol::{
 
 use super::algo::Origin;
 
+/// How the names of orders begin that close a position for its owner.
+const LIQUIDATED: &str = "autoclose-";
+const DELEVERAGED: &str = "adl_autoclose";
+const SETTLED: &str = "settlement_autoclose-";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     pub order: OrderId,
@@ -22,6 +27,8 @@ pub struct Order {
     pub price_match: PriceMatch,
     pub position_side: PositionSide,
     pub reduce_only: bool,
+    /// Who wanted it, where that was not its account's owner.
+    pub wanted_by: OrderOrigin,
     pub status: OrderStatus,
     /// The limit; of a market order the worst price it could trade at, which is not shown.
     pub price: Ticks,
@@ -39,23 +46,35 @@ pub struct Order {
 }
 
 impl Order {
-    /// Says by which name an order goes that no client has named: always the same one, and by the
-    /// words that clients know the venue's own orders by.
-    pub fn own_client_id(origin: OrderOrigin, order: OrderId) -> ClientId {
-        let whose = match origin {
-            OrderOrigin::Settlement => "settlement_autoclose-",
-            OrderOrigin::Owner
-            | OrderOrigin::Liquidation
-            | OrderOrigin::Deleverage
-            | OrderOrigin::Takeover
-            | OrderOrigin::Unwind => "auto_",
+    /// Says by which name an order goes that no client has named: always the same one. Clients know
+    /// by it that they were liquidated or deleveraged.
+    pub fn own_client_id(order: OrderId, wanted_by: OrderOrigin) -> ClientId {
+        let name = match wanted_by {
+            OrderOrigin::Owner | OrderOrigin::Takeover | OrderOrigin::Unwind => {
+                format!("auto_{order}")
+            }
+            OrderOrigin::Liquidation => format!("{LIQUIDATED}{order}"),
+            OrderOrigin::Deleverage => DELEVERAGED.to_owned(),
+            OrderOrigin::Settlement => format!("{SETTLED}{order}"),
         };
-        ClientId::new(&format!("{whose}{order}")).unwrap_or_default()
+        ClientId::new(&name).unwrap_or_default()
     }
 
-    /// Its shard knows it by its id alone. An order of the venue's own never rests, so nobody
-    /// needs to name it to its shard.
+    /// Only orders of the engine's own have such a name.
+    pub fn is_reserved_name(name: &str) -> bool {
+        [LIQUIDATED, DELEVERAGED, SETTLED].iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    /// The engine has closed a position by it, whether its owner liked that or not.
+    pub const fn is_forced(&self) -> bool {
+        match self.wanted_by {
+            OrderOrigin::Liquidation | OrderOrigin::Deleverage | OrderOrigin::Settlement => true,
+            OrderOrigin::Owner | OrderOrigin::Takeover | OrderOrigin::Unwind => false,
+        }
+    }
+
+    /// Its shard knows it by its id alone.
     pub fn is_nameless(&self) -> bool {
-        self.client_id == Self::own_client_id(OrderOrigin::Owner, self.order)
+        self.client_id == Self::own_client_id(self.order, self.wanted_by)
     }
 }

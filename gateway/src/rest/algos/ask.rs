@@ -3,7 +3,7 @@
 use protocol::{
     AccountId, AlgoId, ClientId, Lots, Rate, Ticks,
     command::PlaceAlgo,
-    order::{AlgoType, OrderType, PriceMatch, TimeInForce, WorkingType},
+    order::{AlgoType, OrderType, PositionSide, PriceMatch, TimeInForce, WorkingType},
 };
 
 use crate::{
@@ -65,6 +65,10 @@ pub fn place(
     let qty = qty(params, close_position, instrument)?;
     let position_side = ask::position_side(params)?;
     ask::refuse_reduce_only(params, position_side)?;
+    let closable = position_side == PositionSide::Both || position_side.closed_by(side);
+    if close_position && !closable {
+        return Err(ApiError::invalid("side"));
+    }
     Ok(PlaceAlgo {
         account,
         symbol: instrument.spec.symbol,
@@ -268,6 +272,21 @@ mod tests {
     }
 
     #[test]
+    fn what_closes_a_leg_is_on_its_closing_side() {
+        let message = |side: &str, leg: &str| {
+            let text = format!("positionSide={leg}&side={side}&{CLOSE}");
+            let params = Params::decode(text.as_bytes(), b"").unwrap();
+            place(&params, AccountId(9), &btc()).map(|_| ()).map_err(|error| error.msg)
+        };
+        for (side, leg) in [("BUY", "LONG"), ("SELL", "SHORT")] {
+            assert!(message(side, leg).unwrap_err().contains("'side'"), "{side} {leg}");
+        }
+        for (side, leg) in [("SELL", "LONG"), ("BUY", "SHORT"), ("BUY", "BOTH"), ("SELL", "BOTH")] {
+            assert_eq!(message(side, leg), Ok(()), "{side} {leg}");
+        }
+    }
+
+    #[test]
     fn what_is_no_condition_has_its_code() {
         // the first of a name wins
         for (base, change, code) in [
@@ -289,6 +308,7 @@ mod tests {
             (STOP, "activatePrice=1", -1106),
             (STOP, "closePosition=true", -4137),
             (STOP, "clientAlgoId=white%20space", -4015),
+            (STOP, "clientAlgoId=autoclose-1", -4015),
             (LIMIT, "closePosition=true", -1106),
             (LIMIT, "priceMatch=QUEUE", -1106),
             (LIMIT, "timeInForce=GTD", -1102),

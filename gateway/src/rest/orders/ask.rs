@@ -14,7 +14,7 @@ use rand::{Rng, distr::Alphanumeric};
 
 use crate::{
     rest::{error::ApiError, params::Params, reject},
-    views::instruments::Instrument,
+    views::{instruments::Instrument, order::Order},
     words::Word,
 };
 
@@ -286,6 +286,8 @@ pub fn good_till(params: &Params, time_in_force: TimeInForce) -> Result<Micros, 
 /// The client's id under that name, or a new one.
 pub fn new_client_id(params: &Params, name: &str) -> Result<ClientId, ApiError> {
     match params.get(name) {
+        // by these names clients know that an order was none of theirs
+        Some(text) if Order::is_reserved_name(text) => Err(reject::client_id_invalid()),
         Some(text) => client_id(text),
         None => {
             let text: String = rand::rng()
@@ -380,6 +382,9 @@ mod tests {
             ("selfTradePreventionMode=SOMETIMES", -5039),
             ("positionSide=UP", -1130),
             ("newClientOrderId=white%20space", -4015),
+            ("newClientOrderId=autoclose-7", -4015),
+            ("newClientOrderId=adl_autoclose", -4015),
+            ("newClientOrderId=settlement_autoclose-x", -4015),
             ("newClientOrderId=1234567890123456789012345678901234567", -4015),
         ] {
             assert_eq!(with(change).map(|order| order.price), Err(code), "{change}");

@@ -2,7 +2,7 @@
 
 use protocol::{
     command::Place,
-    order::{OrderStatus, OrderType, WorkingType},
+    order::{OrderOrigin, OrderStatus, OrderType, WorkingType},
 };
 use serde::Serialize;
 
@@ -106,6 +106,7 @@ pub fn accepted(place: &Place, reply: &Reply) -> Order {
         price_match: place.price_match,
         position_side: place.position_side,
         reduce_only: place.reduce_only,
+        wanted_by: OrderOrigin::Owner,
         status: OrderStatus::New,
         price: place.price,
         qty: place.qty,

@@ -83,6 +83,7 @@ impl Step<'_> {
             Event::Mark(mark) => self.accounts.take_mark(mark),
             Event::CashChanged(cash) => self.cash(cash),
             Event::FundingPaid(paid) => self.funding(paid),
+            Event::LiquidationFeePaid(paid) => self.liquidation_fee(paid),
             Event::Outcome(_) => self.end_command(),
             Event::AlgoAccepted(accepted) => self.accept_algo(accepted),
             Event::AlgoChanged(changed) => self.change_algo(changed),
@@ -95,7 +96,6 @@ impl Step<'_> {
             | Event::HeldIssued(_)
             | Event::Funding(_)
             | Event::FundingEnded(_)
-            | Event::LiquidationFeePaid(_)
             | Event::MarginCallIssued(_)
             | Event::DebtIssued(_)
             | Event::SessionOpened(_)
@@ -127,6 +127,7 @@ impl Step<'_> {
             price_match: accepted.price_match,
             position_side: accepted.position_side,
             reduce_only: accepted.reduce_only,
+            wanted_by: accepted.origin,
             status: OrderStatus::New,
             price: accepted.price,
             qty: accepted.qty,
@@ -136,7 +137,7 @@ impl Step<'_> {
             client_id: if named {
                 accepted.client_id
             } else {
-                Order::own_client_id(accepted.origin, accepted.order)
+                Order::own_client_id(accepted.order, accepted.origin)
             },
             origin: algo.map(|algo| algo.origin()),
             created: self.header.ts,
@@ -253,7 +254,7 @@ impl Step<'_> {
         }
     }
 
-    fn income(&mut self, row: IncomeRow) {
+    pub(super) fn income(&mut self, row: IncomeRow) {
         if row.amount == 0 {
             return;
         }
@@ -347,7 +348,7 @@ impl Step<'_> {
             account: id,
             ts,
             kind,
-            id: shard_income_id(self.header, shard),
+            id: cash_income_id(self.header, shard),
             symbol: SymbolId::NONE,
             amount: change.delta,
             trade: protocol::TradeId::NONE,
@@ -364,15 +365,9 @@ impl Step<'_> {
     }
 
     fn funding(&mut self, paid: &event::FundingPaid) {
-        let (shard, ts) = (self.shard, self.header.ts);
-        let (id, symbol) = (paid.account, paid.symbol);
-        let account = self.account(id);
-        account.updated = ts;
-        let cash = account.cash.entry(shard).or_default();
-        cash.cash = paid.cash;
-        cash.updated = ts;
-        self.keep_cash(id);
-        let leg = paid.position_side;
+        let ts = self.header.ts;
+        let (id, symbol, leg) = (paid.account, paid.symbol, paid.position_side);
+        self.set_cash(id, paid.cash);
         self.slot(id, symbol, leg).wallet = paid.isolated_wallet;
         self.keep_slot(id, symbol, leg);
         self.income(IncomeRow {
@@ -384,17 +379,24 @@ impl Step<'_> {
             amount: paid.amount,
             trade: protocol::TradeId::NONE,
         });
+        self.tell_charge(id, symbol, leg, paid.amount, CashReason::Funding);
+    }
+
+    /// Tells of money that came or went for a position: with the position, when it has a wallet of
+    /// its own.
+    pub(super) fn tell_charge(
+        &mut self,
+        id: AccountId,
+        symbol: SymbolId,
+        leg: PositionSide,
+        change: Cash,
+        reason: CashReason,
+    ) {
         let isolated = self.account(id).slot(symbol).isolated;
-        let told = self.position_notice(id, symbol, leg, Cause::Cash(CashReason::Funding));
-        self.tell(
-            id,
-            UserNotice::Account(AccountNotice {
-                change: paid.amount,
-                // a cross position is backed by the wallet alone
-                position: told.position.filter(|_| isolated),
-                ..told
-            }),
-        );
+        let told = self.position_notice(id, symbol, leg, Cause::Cash(reason));
+        // a cross position is backed by the wallet alone
+        let position = told.position.filter(|_| isolated);
+        self.tell(id, UserNotice::Account(AccountNotice { change, position, ..told }));
     }
 
     fn end_command(&mut self) {
@@ -421,6 +423,16 @@ impl Step<'_> {
         self.effects.rows.push(Row::Slot(slot));
     }
 
+    /// What a charge has left of an account's cash here.
+    pub(super) fn set_cash(&mut self, account: AccountId, cash: Cash) {
+        let (shard, ts) = (self.shard, self.header.ts);
+        let account_view = self.account(account);
+        account_view.updated = ts;
+        let at = account_view.cash.entry(shard).or_default();
+        (at.cash, at.updated) = (cash, ts);
+        self.keep_cash(account);
+    }
+
     fn keep_cash(&mut self, account: AccountId) {
         let shard = self.shard;
         let at = self.account(account).cash.get(&shard).copied().unwrap_or_default();
@@ -433,8 +445,11 @@ impl Step<'_> {
         }));
     }
 
+    /// Nobody listens for the insurance fund.
     pub(super) fn tell(&mut self, account: AccountId, notice: UserNotice) {
-        self.effects.user.push((account, notice));
+        if !account.is_insurance() {
+            self.effects.user.push((account, notice));
+        }
     }
 
     fn tell_order(&mut self, order: Order, execution: Execution) {
@@ -525,8 +540,9 @@ fn funding_income_id(paid: &event::FundingPaid) -> u64 {
     of_symbol * legs + paid.position_side as u64
 }
 
-fn shard_income_id(header: &EventHeader, shard: ShardId) -> u64 {
-    header.seq * protocol::limits::SHARDS_MAX as u64 + u64::from(shard.0)
+/// One frame may change an account's cash more than once, and shards count their frames alike.
+pub(super) fn cash_income_id(header: &EventHeader, shard: ShardId) -> u64 {
+    event_id(header) * protocol::limits::SHARDS_MAX as u64 + u64::from(shard.0)
 }
 
 /// Amounts that the engine's limits keep inside an i64, from sums that no limit binds.

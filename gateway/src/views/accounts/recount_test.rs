@@ -39,7 +39,14 @@ fn wallet(said: &[Said], account: AccountId) -> i128 {
     let of = |(_, _, event): &Said| match event {
         Event::CashChanged(change)
             if change.account == account
-                && matches!(change.reason, CashReason::Deposit | CashReason::Withdraw) =>
+                && matches!(
+                    change.reason,
+                    CashReason::Deposit
+                        | CashReason::Withdraw
+                        | CashReason::Insurance
+                        | CashReason::Advance
+                        | CashReason::Repayment
+                ) =>
         {
             i128::from(change.delta)
         }
@@ -49,6 +56,7 @@ fn wallet(said: &[Said], account: AccountId) -> i128 {
             .map(|fill| i128::from(fill.pnl - fill.fee))
             .sum(),
         Event::FundingPaid(paid) if paid.account == account => i128::from(paid.amount),
+        Event::LiquidationFeePaid(paid) if paid.account == account => -i128::from(paid.amount),
         _ => 0,
     };
     said.iter().map(of).sum()
@@ -161,6 +169,9 @@ fn isolated(said: &[Said], account: AccountId, symbol: SymbolId) -> BTreeMap<Pos
             Event::FundingPaid(paid) if (paid.account, paid.symbol) == (account, symbol) => {
                 wallets.insert(paid.position_side, paid.isolated_wallet);
             }
+            Event::LiquidationFeePaid(paid) if (paid.account, paid.symbol) == (account, symbol) => {
+                wallets.insert(paid.position_side, paid.isolated_wallet);
+            }
             _ => {}
         }
     }
@@ -168,7 +179,8 @@ fn isolated(said: &[Said], account: AccountId, symbol: SymbolId) -> BTreeMap<Pos
 }
 
 fn check(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
-    for account in (1..=ACCOUNTS).map(AccountId) {
+    // the insurance fund is an account like any other
+    for account in (0..=ACCOUNTS).map(AccountId) {
         let figures = views.accounts.figures(account, &views.instruments);
         prop_assert_eq!(figures.wallet, wallet(said, account));
         prop_assert_eq!(figures.available() + figures.initial_shown(), figures.margin_balance());

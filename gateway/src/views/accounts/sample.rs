@@ -1,6 +1,7 @@
 //! A toy exchange for tests: whatever is asked of it, the events it says are consistent.
 
 mod algos;
+mod forced;
 mod funding;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,7 +38,7 @@ pub type Said = (ShardId, EventHeader, Event);
 pub type Ask = (u8, u8, u8, u16, u16);
 
 pub fn asks(count: usize) -> impl Strategy<Value = Vec<Ask>> {
-    prop::collection::vec((0u8..20, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
+    prop::collection::vec((0u8..22, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
 }
 
 struct Open {
@@ -45,6 +46,7 @@ struct Open {
     account: AccountId,
     symbol: SymbolId,
     side: Side,
+    leg: PositionSide,
     price: Ticks,
     qty: Lots,
     cum_qty: Lots,
@@ -194,7 +196,9 @@ impl Toy {
             15 | 16 => self.fire(usize::from(a), b),
             17 => self.end_algo(usize::from(a), b),
             18 => self.move_margin(i64::from(a) - 20_000),
-            _ => self.fund(symbol, i64::from(a) - 20_000),
+            19 => self.fund(symbol, i64::from(a) - 20_000),
+            20 => self.liquidate(usize::from(a), b),
+            _ => self.advance(account, shard_of(symbol), i64::from(b) * 1_000),
         }
     }
 
@@ -287,7 +291,19 @@ impl Toy {
             }),
         );
         let (cum_qty, cum_quote, algo) = (0, 0, AlgoId::NONE);
-        self.open.push(Open { order, account, symbol, side, price, qty, cum_qty, cum_quote, algo });
+        let leg = leg_of(account, side);
+        self.open.push(Open {
+            order,
+            account,
+            symbol,
+            side,
+            leg,
+            price,
+            qty,
+            cum_qty,
+            cum_quote,
+            algo,
+        });
         self.level(symbol, side, price);
         self.reserved(account, symbol);
         self.end(shard_of(symbol), CommandKind::Place);
@@ -346,7 +362,7 @@ impl Toy {
         let quote = price * qty * mult;
         open.cum_qty += qty;
         open.cum_quote += quote;
-        let leg = leg_of(open.account, open.side);
+        let leg = open.leg;
         let blank = Exposure { mode: mode_of(open.account, open.symbol), ..Exposure::default() };
         let exposure = self.positions.entry((open.account, open.symbol, leg)).or_insert(blank);
         let pnl = exposure.trade(open.side.sign() * qty, price, mult, LEVERAGE) as Cash;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use protocol::{
     AccountId, Event, Lots, SymbolId,
-    order::{PositionSide, Side},
+    event::Trade,
+    order::{PositionSide, Side, TradeKind},
 };
 
 use super::{News, SymbolMarket, bars::Window, interval::Interval, millis, ticker::Ticker};
@@ -37,9 +38,14 @@ fn positions(said: &[Said], symbol: SymbolId) -> BTreeMap<(AccountId, PositionSi
     positions
 }
 
+/// What is traded beside the book makes no prices.
+fn is_public(trade: &Trade) -> bool {
+    trade.kind == TradeKind::Book
+}
+
 fn check_ticker(market: &SymbolMarket, said: &[Said], symbol: SymbolId) {
     let mut trades = said.iter().filter_map(|(_, header, event)| match event {
-        Event::Trade(trade) if trade.symbol == symbol => Some((header, trade)),
+        Event::Trade(trade) if trade.symbol == symbol && is_public(trade) => Some((header, trade)),
         _ => None,
     });
     let now = said.last().map_or(0, |(_, header, _)| millis(header.ts));
@@ -106,7 +112,7 @@ proptest! {
         };
         prop_assert_eq!(
             told(|news| matches!(news, News::Trade(_))),
-            said(|event| matches!(event, Event::Trade(_)))
+            said(|event| matches!(event, Event::Trade(trade) if is_public(trade)))
         );
         prop_assert_eq!(
             told(|news| matches!(news, News::Level { .. })),

@@ -176,7 +176,19 @@ impl Toy {
         };
         self.say(shard_of(symbol), Event::OrderAccepted(accepted));
         let (cum_qty, cum_quote, algo) = (0, 0, self.algos[at].algo);
-        self.open.push(Open { order, account, symbol, side, price, qty, cum_qty, cum_quote, algo });
+        let leg = terms.position_side;
+        self.open.push(Open {
+            order,
+            account,
+            symbol,
+            side,
+            leg,
+            price,
+            qty,
+            cum_qty,
+            cum_quote,
+            algo,
+        });
     }
 }
 
