@@ -70,7 +70,9 @@ async fn load_accounts(
     for row in &algos.await? {
         views.accounts.restore_algo(read_algo(row)?);
     }
-    for row in &sqlx::query("SELECT * FROM slots").fetch_all(&mut *connection).await? {
+    // a symbol's settings stand before its legs
+    let slots = sqlx::query("SELECT * FROM slots ORDER BY account, symbol, position_side");
+    for row in &slots.fetch_all(&mut *connection).await? {
         views.accounts.restore_slot(read_slot(row)?);
     }
     for row in &sqlx::query("SELECT * FROM cash").fetch_all(&mut *connection).await? {

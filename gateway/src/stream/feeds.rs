@@ -20,6 +20,7 @@ use crate::views::{
         MarketNotice, News, SymbolMarket,
         bars::{TradeBar, Window},
         book::PriceLevel,
+        forced::ForcedOrder,
         interval::Interval,
         ticker::Ticker,
     },
@@ -28,6 +29,8 @@ use crate::views::{
 /// How often candles and day tickers are looked at.
 const KLINE_MS: u64 = 250;
 const TICKER_MS: u64 = 1_000;
+/// Of this span of time the largest liquidation of a symbol is told.
+const FORCED_MS: u64 = 1_000;
 /// The finest of all times above and of [`Speed`]: all are multiples of it.
 pub const TICK_MS: u64 = 50;
 
@@ -54,6 +57,8 @@ enum Feed {
     /// What was told of each symbol: the last trade and the minute.
     Tickers(BTreeMap<SymbolId, (u64, i64)>),
     Mark,
+    /// The largest of each symbol since the stream spoke last.
+    Forced(BTreeMap<SymbolId, ForcedOrder>),
 }
 
 impl Feeds {
@@ -73,9 +78,8 @@ impl Feeds {
             | Topic::AggTrade(_)
             | Topic::BookTicker(_)
             | Topic::AllBookTickers
-            | Topic::ForceOrder(_)
-            | Topic::AllForceOrders
             | Topic::ContractInfo => Feed::Instant,
+            Topic::ForceOrder(_) | Topic::AllForceOrders => Feed::Forced(BTreeMap::new()),
             Topic::Depth(symbol, _) => {
                 let update = views.market.get(symbol).map_or(0, |market| market.book.update);
                 Feed::Gathered(Gathered::after(update))
@@ -134,6 +138,16 @@ impl Feeds {
                     }
                 }
             }
+            News::Forced(order) => {
+                for topic in [Topic::ForceOrder(symbol), Topic::AllForceOrders] {
+                    if let Some(Feed::Forced(largest)) = self.feeds.get_mut(&topic) {
+                        let known = largest.entry(symbol).or_insert(*order);
+                        if order.outweighs(known) {
+                            *known = *order;
+                        }
+                    }
+                }
+            }
             // marks are told by the clock
             News::Mark => {}
         }
@@ -160,12 +174,11 @@ fn is_due(topic: &Topic, tick: u64) -> bool {
         Topic::Ticker(_) | Topic::MiniTicker(_) | Topic::AllTickers | Topic::AllMiniTickers => {
             TICKER_MS
         }
+        Topic::ForceOrder(_) | Topic::AllForceOrders => FORCED_MS,
         Topic::Trade(_)
         | Topic::AggTrade(_)
         | Topic::BookTicker(_)
         | Topic::AllBookTickers
-        | Topic::ForceOrder(_)
-        | Topic::AllForceOrders
         | Topic::ContractInfo => return false,
     };
     tick.is_multiple_of(every_ms / TICK_MS)
@@ -231,6 +244,15 @@ fn speak(
             let events: Vec<_> =
                 days.iter().map(|(each, day)| payload::mini_ticker(each, day)).collect();
             (!events.is_empty()).then(|| payload::json(&events))
+        }
+        (Topic::ForceOrder(_) | Topic::AllForceOrders, Feed::Forced(largest)) => {
+            // one event an order, also where the stream is of all symbols
+            let orders = std::mem::take(largest).into_iter();
+            said.extend(orders.filter_map(|(symbol, order)| {
+                let instrument = views.instruments.get(symbol)?;
+                Some((*topic, payload::force_order(instrument, &order, now_ms)))
+            }));
+            None
         }
         (topic, _) => unreachable!("{topic:?} was started with another stream's memory"),
     }

@@ -7,6 +7,8 @@
 mod control;
 mod depth;
 mod feeds;
+#[cfg(test)]
+mod forced_test;
 mod hub;
 pub mod listen_keys;
 mod name;

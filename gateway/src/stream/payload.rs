@@ -12,12 +12,14 @@ use crate::{
             SymbolMarket,
             bars::TradeBar,
             book::{Best, PriceLevel},
+            forced::ForcedOrder,
             interval::Interval,
             millis,
             tape::{AggTrade, PublicTrade},
             ticker::Ticker,
         },
     },
+    words::Word,
 };
 
 /// JSON of a value that has nothing a text could not hold.
@@ -369,6 +371,53 @@ pub fn mini_ticker<'a>(instrument: &'a Instrument, day: &Ticker) -> MiniTickerEv
         v: instrument.qty(day.volume),
         q: Text::fixed(day.quote, 2),
     }
+}
+
+#[derive(Serialize)]
+struct ForceOrderEvent<'a> {
+    e: &'static str,
+    #[serde(rename = "E")]
+    event_ms: i64,
+    o: ForceOrderRow<'a>,
+}
+
+#[derive(Serialize)]
+struct ForceOrderRow<'a> {
+    s: &'a str,
+    #[serde(rename = "S")]
+    side: &'static str,
+    o: &'static str,
+    f: &'static str,
+    q: Text,
+    p: Text,
+    ap: Text,
+    #[serde(rename = "X")]
+    status: &'static str,
+    l: Text,
+    z: Text,
+    #[serde(rename = "T")]
+    time_ms: i64,
+}
+
+/// A liquidation, without its owner.
+pub fn force_order(instrument: &Instrument, order: &ForcedOrder, now_ms: i64) -> String {
+    json(&ForceOrderEvent {
+        e: "forceOrder",
+        event_ms: now_ms,
+        o: ForceOrderRow {
+            s: instrument.name(),
+            side: order.side.word(),
+            o: order.order_type.word(),
+            f: order.time_in_force.word(),
+            q: instrument.qty(order.qty),
+            p: instrument.price(order.price),
+            ap: instrument.average_price(order.cum_quote.into(), order.cum_qty),
+            status: order.status.word(),
+            l: instrument.qty(order.last_qty),
+            z: instrument.qty(order.cum_qty),
+            time_ms: millis(order.ts),
+        },
+    })
 }
 
 #[derive(Serialize)]

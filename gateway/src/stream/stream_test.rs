@@ -20,10 +20,10 @@ use crate::{
     views::accounts::sample::Ask,
 };
 
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(super) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
-    async fn open(stage: &Stage, path: &str) -> Self {
+    pub async fn open(stage: &Stage, path: &str) -> Self {
         let url = format!("ws://{}{path}", stage.address);
         Self(connect_async(url).await.unwrap().0)
     }
@@ -33,7 +33,7 @@ impl Client {
     }
 
     /// The next text; fails when none comes.
-    async fn hear(&mut self) -> Value {
+    pub async fn hear(&mut self) -> Value {
         loop {
             let message = timeout(Duration::from_secs(10), self.0.next()).await;
             match message.expect("nothing came").expect("it ended").unwrap() {
@@ -44,7 +44,7 @@ impl Client {
         }
     }
 
-    async fn subscribe(&mut self, names: &[&str]) -> Value {
+    pub async fn subscribe(&mut self, names: &[&str]) -> Value {
         self.say(&json!({ "method": "SUBSCRIBE", "params": names, "id": "x-1" })).await;
         self.hear().await
     }

@@ -17,8 +17,8 @@ use crate::{
         instruments::{Instrument, Instruments},
         market::millis,
         notice::{
-            AccountNotice, AlgoNotice, Cause, Execution, Filled, OrderNotice, PositionNotice,
-            UserNotice,
+            AccountNotice, AlgoNotice, CalledPosition, Cause, Execution, Filled, MarginCallNotice,
+            OrderNotice, PositionNotice, UserNotice,
         },
         order::Order,
     },
@@ -32,6 +32,7 @@ pub fn event(notice: &UserNotice, instruments: &Instruments) -> Option<String> {
         UserNotice::Algo(notice) => Some(algo(notice, instruments.get(notice.algo.symbol())?)),
         UserNotice::TradeLite(notice) => trade_lite(notice, instruments.get(notice.order.symbol)?),
         UserNotice::Account(notice) => account(notice, instruments),
+        UserNotice::MarginCall(notice) => margin_call(notice, instruments),
         UserNotice::Leverage { ts, symbol, leverage } => {
             Some(leverage_changed(*ts, instruments.get(*symbol)?, *leverage))
         }
@@ -403,6 +404,51 @@ fn cause(cause: Cause) -> &'static str {
             }
         },
     }
+}
+
+#[derive(Serialize)]
+struct MarginCall<'a> {
+    e: &'static str,
+    #[serde(rename = "E")]
+    event_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cw: Option<Text>,
+    p: Vec<CalledRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct CalledRow<'a> {
+    s: &'a str,
+    ps: &'static str,
+    pa: Text,
+    mt: &'static str,
+    iw: Text,
+    mp: Text,
+    up: Text,
+    mm: Text,
+}
+
+fn margin_call(notice: &MarginCallNotice, instruments: &Instruments) -> Option<String> {
+    let row = |called: &CalledPosition| {
+        let instrument = instruments.get(called.symbol)?;
+        Some(CalledRow {
+            s: instrument.name(),
+            ps: called.position_side.word(),
+            pa: instrument.qty(called.position),
+            mt: called.mode.word(),
+            iw: Text::e8(called.wallet),
+            mp: Text::e8(instrument.price_e8(called.mark)),
+            up: Text::e8(called.unrealized),
+            mm: Text::e8(called.maintenance),
+        })
+    };
+    let rows: Option<Vec<_>> = notice.positions.iter().map(row).collect();
+    Some(json(&MarginCall {
+        e: "MARGIN_CALL",
+        event_ms: millis(notice.ts),
+        cw: notice.cross_wallet.map(Text::e8),
+        p: rows?,
+    }))
 }
 
 #[derive(Serialize)]

@@ -24,11 +24,14 @@ use std::{
 
 use protocol::{
     AccountId, ClientId, Event, Micros, OrderId, ShardId, SymbolId, Ticks, event::EventHeader,
-    event::Mark,
+    order::PositionSide,
 };
 
 pub use self::account::{Account, ShardCash};
-use self::recent::{Progress, Recent, Recents};
+use self::{
+    apply_liquidation::Warned,
+    recent::{Progress, Recent, Recents},
+};
 pub use super::notice::UserNotice;
 use super::{Effects, algo::Algo, instruments::Instruments, order::Order};
 use crate::store::row::{CashRow, LentRow, ModeRow, SlotRow};
@@ -40,6 +43,9 @@ pub const MARGIN_ASSET: &str = "USDT";
 pub struct Accounts {
     by_id: HashMap<AccountId, Account>,
     marks: BTreeMap<SymbolId, Ticks>,
+    /// Every isolated position, by symbol so that a mark finds those it moves; and whether its
+    /// owner was told that it nears its line.
+    isolated: BTreeMap<(SymbolId, AccountId, PositionSide), Warned>,
     recents: Recents,
 }
 
@@ -124,6 +130,7 @@ impl Accounts {
         let account = self.by_id.entry(slot.account).or_default();
         account.updated = account.updated.max(slot.updated);
         account.slots.insert((slot.symbol, slot.position_side), slot);
+        self.watch(&slot);
     }
 
     pub fn restore_cash(&mut self, row: CashRow) {
@@ -143,10 +150,6 @@ impl Accounts {
 
     pub fn restore_mark(&mut self, symbol: SymbolId, mark: Ticks) {
         self.marks.insert(symbol, mark);
-    }
-
-    fn take_mark(&mut self, mark: &Mark) {
-        self.marks.insert(mark.symbol, mark.mark);
     }
 
     /// Drops what the store has of this shard, a bounded number at a time.

@@ -6,6 +6,7 @@
 
 pub mod bars;
 pub mod book;
+pub mod forced;
 pub mod fundings;
 pub mod interval;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use protocol::{
 use self::{
     bars::{Series, TradeBar, ValueBar},
     book::{Best, Book},
+    forced::ForcedOrder,
     fundings::{Funding, Fundings},
     tape::{AggTrade, PublicTrade, Tape},
 };
@@ -72,6 +74,8 @@ pub enum News {
         best: Best,
     },
     Mark,
+    /// Somebody was liquidated by this order.
+    Forced(ForcedOrder),
 }
 
 /// The last mark and what came with it.

@@ -18,6 +18,8 @@ pub enum UserNotice {
     Algo(Box<AlgoNotice>),
     /// ACCOUNT_UPDATE: the wallet or a position has changed.
     Account(AccountNotice),
+    /// MARGIN_CALL: positions near their liquidation.
+    MarginCall(Box<MarginCallNotice>),
     /// ACCOUNT_CONFIG_UPDATE: the leverage of a symbol.
     Leverage { ts: Micros, symbol: SymbolId, leverage: u8 },
 }
@@ -105,6 +107,30 @@ pub enum Cause {
     Margin,
     /// A symbol's margin mode has changed.
     MarginType,
+}
+
+/// Positions that come near their maintenance margin: all that the cross wallet backs, or one of
+/// isolated margin.
+#[derive(Clone, Debug)]
+pub struct MarginCallNotice {
+    pub ts: Micros,
+    /// The cross wallet, where it is what runs short.
+    pub cross_wallet: Option<Cash>,
+    pub positions: Vec<CalledPosition>,
+}
+
+/// A position that more margin is wanted for, in cash units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CalledPosition {
+    pub symbol: SymbolId,
+    pub position_side: PositionSide,
+    pub position: Lots,
+    pub mode: MarginMode,
+    /// What is set aside for it, when it is isolated.
+    pub wallet: Cash,
+    pub mark: Ticks,
+    pub unrealized: Cash,
+    pub maintenance: Cash,
 }
 
 /// A position after a change.

@@ -80,10 +80,11 @@ impl Step<'_> {
                 slot.fees = Some(Fees { maker: fees.maker, taker: fees.taker });
                 self.keep_slot(fees.account, fees.symbol, PositionSide::Both);
             }
-            Event::Mark(mark) => self.accounts.take_mark(mark),
+            Event::Mark(mark) => self.mark(mark),
             Event::CashChanged(cash) => self.cash(cash),
             Event::FundingPaid(paid) => self.funding(paid),
             Event::LiquidationFeePaid(paid) => self.liquidation_fee(paid),
+            Event::MarginCallIssued(call) => self.margin_call(call),
             Event::Outcome(_) => self.end_command(),
             Event::AlgoAccepted(accepted) => self.accept_algo(accepted),
             Event::AlgoChanged(changed) => self.change_algo(changed),
@@ -96,7 +97,6 @@ impl Step<'_> {
             | Event::HeldIssued(_)
             | Event::Funding(_)
             | Event::FundingEnded(_)
-            | Event::MarginCallIssued(_)
             | Event::DebtIssued(_)
             | Event::SessionOpened(_)
             | Event::Level(_)
@@ -190,6 +190,7 @@ impl Step<'_> {
             self.tell(id, UserNotice::Order(Box::new(notice)));
             self.effects.rows.push(Row::Order(Box::new(order)));
             self.follow_order(&order);
+            self.tell_forced(&order);
         } else {
             self.tell(id, UserNotice::Account(account_notice));
         }
@@ -314,6 +315,7 @@ impl Step<'_> {
         self.recent(closed.account, Recent::Order(closed.symbol, closed.order));
         self.tell_order(order, Execution::Closed(closed.reason));
         self.follow_order(&order);
+        self.tell_forced(&order);
     }
 
     fn cash(&mut self, change: &event::CashChanged) {
@@ -420,6 +422,7 @@ impl Step<'_> {
 
     pub(super) fn keep_slot(&mut self, account: AccountId, symbol: SymbolId, leg: PositionSide) {
         let slot = *self.slot(account, symbol, leg);
+        self.accounts.watch(&slot);
         self.effects.rows.push(Row::Slot(slot));
     }
 
@@ -546,6 +549,6 @@ pub(super) fn cash_income_id(header: &EventHeader, shard: ShardId) -> u64 {
 }
 
 /// Amounts that the engine's limits keep inside an i64, from sums that no limit binds.
-fn narrow(amount: i128) -> Cash {
+pub(super) fn narrow(amount: i128) -> Cash {
     Cash::try_from(amount).unwrap_or(if amount < 0 { Cash::MIN } else { Cash::MAX })
 }

@@ -201,7 +201,7 @@ pub fn bracket_table(instrument: &Instrument) -> Option<BracketTable> {
     instrument.brackets.as_ref().and_then(BracketTable::new)
 }
 
-fn leg_figures(
+pub(super) fn leg_figures(
     account: &Account,
     instrument: &Instrument,
     side: PositionSide,

@@ -14,8 +14,9 @@ use protocol::{
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::BRACKETS_MAX,
     order::{
-        CashReason, CloseReason, MarginMode, OrderOrigin, OrderStatus, OrderType, PositionMode,
-        PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState, TimeInForce, TradeKind,
+        CallKind, CashReason, CloseReason, MarginMode, OrderOrigin, OrderStatus, OrderType,
+        PositionMode, PositionSide, PriceMatch, SelfTradePrevention, Side, SymbolState,
+        TimeInForce, TradeKind,
     },
 };
 use rules::Exposure;
@@ -38,7 +39,7 @@ pub type Said = (ShardId, EventHeader, Event);
 pub type Ask = (u8, u8, u8, u16, u16);
 
 pub fn asks(count: usize) -> impl Strategy<Value = Vec<Ask>> {
-    prop::collection::vec((0u8..22, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
+    prop::collection::vec((0u8..23, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
 }
 
 struct Open {
@@ -198,7 +199,8 @@ impl Toy {
             18 => self.move_margin(i64::from(a) - 20_000),
             19 => self.fund(symbol, i64::from(a) - 20_000),
             20 => self.liquidate(usize::from(a), b),
-            _ => self.advance(account, shard_of(symbol), i64::from(b) * 1_000),
+            21 => self.advance(account, shard_of(symbol), i64::from(b) * 1_000),
+            _ => self.call(account, shard_of(symbol), CallKind::Need),
         }
     }
 
@@ -237,7 +239,7 @@ impl Toy {
         self.ts += 1_500;
     }
 
-    fn mark(&mut self, symbol: SymbolId, mark: Ticks) {
+    pub fn mark(&mut self, symbol: SymbolId, mark: Ticks) {
         self.say(
             shard_of(symbol),
             Event::Mark(event::Mark {

@@ -5,8 +5,8 @@ use protocol::{
     AccountId, AlgoId, Cash, ClientId, CommandKind, Event, Lots, OrderId, ShardId, SymbolId, Ticks,
     TradeId, event,
     order::{
-        CashReason, CloseReason, OrderOrigin, OrderStatus, OrderType, PositionSide, PriceMatch,
-        SelfTradePrevention, Side, TimeInForce, TradeKind,
+        CallKind, CashReason, CloseReason, OrderOrigin, OrderStatus, OrderType, PositionSide,
+        PriceMatch, SelfTradePrevention, Side, TimeInForce, TradeKind,
     },
 };
 
@@ -62,6 +62,14 @@ impl Toy {
         self.move_cash(ledger, account, -part, CashReason::Repayment, ledger, 0);
         self.move_cash(ledger, fund, part, CashReason::Repayment, ledger, 0);
         self.end(ledger, CommandKind::Debt);
+    }
+
+    /// A shard asks for collateral.
+    pub fn call(&mut self, account: AccountId, shard: ShardId, kind: CallKind) {
+        let call =
+            event::MarginCallIssued { link_seq: 1, account, kind, _pad: [0; 3], amount: 1_000 };
+        self.say(shard, Event::MarginCallIssued(call));
+        self.end(shard, CommandKind::IndexPrices);
     }
 
     fn held(&self) -> Vec<Held> {
