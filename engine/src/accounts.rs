@@ -20,6 +20,7 @@ use crate::{
     book::Slot,
     hash::Digest,
     saved::{LoadError, Saved, sound},
+    sweeps::Sweeps,
     symbols::Quote,
     triggers::AlgoAt,
 };
@@ -44,6 +45,10 @@ pub(crate) struct Account {
     /// Granted for an order that has not come yet: not returnable until then or `earmark_until`.
     pub earmark: Cash,
     pub earmark_until: Micros,
+    /// When it used what it has last: see [`crate::sweeps`].
+    pub used: Micros,
+    /// When to look whether it rests; 0: not until it is used.
+    pub alarm: Micros,
     /// Its conditional orders that wait.
     pub algos: u32,
     pub mode: PositionMode,
@@ -153,6 +158,7 @@ pub(crate) struct Accounts {
     pub waiting: usize,
     /// Accounts whose cash or positions have changed since their bands were set.
     touched: Vec<u32>,
+    pub sweeps: Sweeps,
 }
 
 impl Accounts {
@@ -167,6 +173,7 @@ impl Accounts {
             resting: 0,
             waiting: 0,
             touched: Vec::with_capacity(accounts),
+            sweeps: Sweeps::with_capacity(accounts),
         }
     }
 
@@ -342,7 +349,7 @@ impl Accounts {
             let account = self.account(place);
             into.add(account.id.0).add(account.cash).add(account.earmark);
             into.add(account.earmark_until).add(account.mode as u8).add_flag(account.held);
-            into.add_flag(account.warned);
+            into.add_flag(account.warned).add(account.used).add(account.alarm);
             let holdings = self.by_symbol(place);
             into.add_len(holdings.len());
             for at in holdings {
@@ -362,7 +369,11 @@ impl Accounts {
             (account.cash, account.earmark) = (saved.take()?, saved.take()?);
             account.earmark_until = saved.take()?;
             (account.mode, account.held) = (saved.word(PositionMode::from_u8)?, saved.flag()?);
-            account.warned = saved.flag()?;
+            (account.warned, account.used) = (saved.flag()?, saved.take()?);
+            let alarm = saved.take()?;
+            if alarm != 0 {
+                loaded.set_alarm(at, alarm);
+            }
             loaded.touch(at);
             for _ in 0..saved.len()? {
                 let read = load_holding(saved)?;

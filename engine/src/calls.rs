@@ -28,7 +28,9 @@ pub(crate) struct Calls {
 /// Whether the shard hears of the ledger.
 #[derive(Clone, Copy, Debug)]
 enum Link {
-    /// Since this log time; 0: always.
+    /// The log has not said.
+    Unsaid,
+    /// Since this log time.
     Up(Micros),
     Down,
 }
@@ -46,7 +48,11 @@ pub(crate) struct Call {
 impl Link {
     const fn end_of(self, call: &Call) -> Micros {
         let longest = call.opened + MARGIN_CALL_GRACE_DOWN_US;
-        let Self::Up(since) = self else { return longest };
+        let since = match self {
+            Self::Unsaid => 0,
+            Self::Up(since) => since,
+            Self::Down => return longest,
+        };
         let heard = if call.opened > since { call.opened } else { since };
         let end = heard + MARGIN_CALL_GRACE_US;
         if end < longest { end } else { longest }
@@ -55,15 +61,20 @@ impl Link {
 
 impl Calls {
     pub fn new() -> Self {
-        Self { open: VecDeque::with_capacity(OPEN_WARM), link: Link::Up(0) }
+        Self { open: VecDeque::with_capacity(OPEN_WARM), link: Link::Unsaid }
     }
 
     pub fn set_link(&mut self, up: bool, now: Micros) {
         self.link = match (self.link, up) {
             (_, false) => Link::Down,
-            (Link::Down, true) => Link::Up(now),
+            (Link::Unsaid | Link::Down, true) => Link::Up(now),
             (Link::Up(since), true) => Link::Up(since),
         };
+    }
+
+    /// The log says that the ledger answers.
+    pub const fn hears_ledger(&self) -> bool {
+        matches!(self.link, Link::Up(_))
     }
 
     pub fn push(&mut self, call: Call) {
@@ -94,16 +105,20 @@ impl Calls {
     }
 
     pub fn digest_link(&self, into: &mut Digest) {
-        let (up, since) = match self.link {
-            Link::Up(since) => (true, since),
-            Link::Down => (false, 0),
+        match self.link {
+            Link::Unsaid => into.add(0u8),
+            Link::Up(since) => into.add(1u8).add(since),
+            Link::Down => into.add(2u8),
         };
-        into.add_flag(up).add(since);
     }
 
     pub fn load_link(&mut self, saved: &mut Saved<'_>) -> Result<(), LoadError> {
-        let (up, since) = (saved.flag()?, saved.take()?);
-        self.link = if up { Link::Up(since) } else { Link::Down };
+        self.link = match saved.take()? {
+            0u8 => Link::Unsaid,
+            1 => Link::Up(saved.take()?),
+            2 => Link::Down,
+            _ => return Err(LoadError::Damaged),
+        };
         Ok(())
     }
 }

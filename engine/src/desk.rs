@@ -251,12 +251,15 @@ impl Desk<'_> {
     }
 
     pub fn tell_closed<S: Sink>(
-        &self,
+        &mut self,
         ended: &Ended,
         status: OrderStatus,
         reason: CloseReason,
         out: &mut Output<'_, S>,
     ) {
+        if let Some(owner) = self.accounts.find(ended.account) {
+            self.accounts.note_use(owner, self.now);
+        }
         out.emit(&OrderClosed {
             order: ended.order,
             account: ended.account,

@@ -48,6 +48,7 @@ mod settings;
 mod settling;
 mod shard;
 mod solvency;
+mod sweeps;
 mod symbols;
 mod trails;
 #[cfg(test)]

@@ -170,6 +170,7 @@ impl Desk<'_> {
         *self.fees += fee;
         let account = holding.account;
         self.accounts.touch(account);
+        self.accounts.note_use(account, self.now);
         let account = self.accounts.account_mut(account);
         account.cash = cash(i128::from(account.cash) + pnl - fee);
         let account = *account;

@@ -66,6 +66,8 @@ impl Desk<'_> {
         let leg = order.position_side;
         let open = || self.accounts.open_holding(order.account, self.at, leg);
         let holding = plan.holding.unwrap_or_else(open);
+        let owner = self.accounts.holding(holding).account;
+        self.accounts.note_use(owner, self.now);
         let mut taker = Taker {
             order: id,
             account: order.account,

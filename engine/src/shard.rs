@@ -34,6 +34,7 @@ mod modes;
 mod money;
 mod need;
 mod open;
+mod sweep;
 
 pub(crate) struct Shard {
     id: ShardId,
@@ -46,6 +47,8 @@ pub(crate) struct Shard {
     calls: Calls,
     dated: DatedOrders,
     bands: Bands,
+    /// The frame's time.
+    now: Micros,
     /// Commands and units of pending work that were begun.
     turn: u64,
     ledger: Link,
@@ -71,6 +74,7 @@ impl Shard {
             calls: Calls::new(),
             dated: DatedOrders::default(),
             bands: Bands::default(),
+            now: 0,
             turn: 0,
             ledger: Link::new(),
             fees: 0,
@@ -235,7 +239,9 @@ impl Shard {
     /// Does pending work: so many units at the most, and none after many events.
     #[inline]
     pub fn work<S: Sink>(&mut self, now: Micros, most: usize, out: &mut Output<'_, S>) {
-        if !self.work.is_empty() || self.next_at().is_some_and(|at| at <= now) {
+        self.now = now;
+        let due = self.next_at().is_some_and(|at| at <= now) || self.may_sweep(now);
+        if due || !self.work.is_empty() {
             self.work_off(now, most, out);
         }
     }
@@ -257,6 +263,10 @@ impl Shard {
                 self.do_job(now, job, out);
             } else if let Some(over) = self.dated.take_ended(now) {
                 self.work_desk(now, over.symbol, out).end_dated(over.slot, out);
+            } else if self.may_sweep(now)
+                && let Some(at) = self.accounts.take_alarm(now)
+            {
+                self.sweep(now, at, out);
             } else {
                 return;
             }
@@ -274,7 +284,9 @@ impl Shard {
 
     /// The log time from which on a tick has work to do.
     pub fn wake_at(&self, now: Micros) -> Option<Micros> {
-        if self.work.is_empty() { self.next_at() } else { Some(now) }
+        // an alarm waits for the next tick, but alarms that are left over do not
+        let busy = !self.work.is_empty() || self.may_sweep(now);
+        if busy { Some(now) } else { self.next_at() }
     }
 
     /// When something comes due by itself.

@@ -70,6 +70,10 @@ pub const LIQUIDATION_TAKEOVER: (i128, i128) = (2, 3);
 pub const LIQUIDATION_LARGE: i128 = 100_000 * 100_000_000;
 /// Of which there are so many, one at each mark.
 pub const LIQUIDATION_PARTS: i64 = 4;
+/// What an account has not used for so long in log time, its shard gives back by itself.
+pub const SWEEP_AFTER_US: u64 = 10_000_000;
+/// But so many times its initial margin: a fraction.
+pub const SWEEP_KEEP: (i128, i128) = (6, 5);
 /// How long a grant stays reserved for the order it was made for, in log time.
 pub const EARMARK_US: u64 = 1_000_000;
 /// Lend requests waiting for recalled collateral at once.

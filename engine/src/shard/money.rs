@@ -130,6 +130,9 @@ impl Shard {
         out: &mut Output<'_, S>,
     ) {
         self.accounts.touch(at);
+        if reason != CashReason::ReturnIssued {
+            self.accounts.note_use(at, self.now);
+        }
         let account = self.accounts.account_mut(at);
         account.cash = rules::money::cash(i128::from(account.cash) + i128::from(delta));
         out.emit(&CashChanged {

@@ -10,7 +10,10 @@ use protocol::{
     order::{CashReason, CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
 };
 
-use crate::{auditor_algos::AlgoBooks, auditor_funding::FundingBooks, auditor_margin::Modes};
+use crate::{
+    auditor_algos::AlgoBooks, auditor_funding::FundingBooks, auditor_margin::Modes,
+    auditor_rest::Rests,
+};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
@@ -64,7 +67,7 @@ pub struct Auditor {
     fees: i128,
     /// Granted less returned.
     paid_in: i128,
-    now: u64,
+    pub now: u64,
     /// The exposure-adding order accepted in this frame, and the fills since.
     pub accepted: Option<(u32, usize)>,
     pub algos: AlgoBooks,
@@ -79,6 +82,7 @@ pub struct Auditor {
     /// The event at hand is what its owner asked for: a countdown that bounded work has not come
     /// to yet may still be called off, and then nothing is cancelled.
     asked: bool,
+    pub rests: Rests,
 }
 
 impl Order {
@@ -95,6 +99,7 @@ impl Auditor {
         self.accepted = None;
         let works = self.algos.expect_work()
             || self.funding.expect_work(ts)
+            || self.rests.expect_work(ts)
             || self.countdowns.values().any(|at| *at <= ts)
             || self.symbols.values().any(|symbol| symbol.settlement != 0)
             || self.orders.values().any(|order| order.is_over(ts));
@@ -106,6 +111,7 @@ impl Auditor {
         for (at, event) in events.iter().enumerate() {
             self.asked = asked && at + 2 == events.len();
             self.funding.hear(ts, event, &self.positions);
+            self.rests.hear(ts, event);
             self.hear(event);
         }
         if let Some(Event::Outcome(outcome)) = events.last()
@@ -246,7 +252,10 @@ impl Auditor {
             | Event::FeesChanged(_)
             | Event::LinkApplied(_)
             | Event::LinkAcked(_) => {}
-            Event::ReturnIssued(back) => self.hear_return(back),
+            Event::ReturnIssued(back) => {
+                self.hear_return(back);
+                self.check_sweep(back);
+            }
             Event::MarginCallIssued(call) => self.hear_call(call),
             Event::HeldIssued(held) => self.hear_held(held),
             Event::LendSettled(_)

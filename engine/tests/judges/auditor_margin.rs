@@ -131,12 +131,15 @@ impl Auditor {
 
     /// What a held account is said to spare leaves its margin whole and its profit in.
     pub fn hear_held(&self, held: &HeldIssued) {
-        let account = held.account.0;
+        assert_eq!(i128::from(held.spare), self.spare(held.account.0), "{held:?}");
+    }
+
+    /// What is available without profit that is not realised.
+    pub fn spare(&self, account: u32) -> i128 {
         let legs = self.positions.range((account, 0, 0)..=(account, u16::MAX, u8::MAX));
         let profits = legs.filter(|(leg, _)| !self.is_isolated(**leg));
         let profits = profits.map(|(leg, of)| self.value(*leg, *of) - i128::from(of.entry));
-        let spare = self.available(account) - profits.sum::<i128>().max(0);
-        assert_eq!(i128::from(held.spare), spare, "{held:?}");
+        self.available(account) - profits.sum::<i128>().max(0)
     }
 
     /// Cross equity less what must be covered by it.

@@ -59,6 +59,8 @@ pub struct Bench {
     pub held: BTreeSet<u32>,
     /// Margin calls of a shard, by number.
     pub calls: Vec<(AccountId, u64)>,
+    /// What a shard has given back by itself.
+    pub returned: Vec<(AccountId, i64)>,
     /// What a ledger has asked shards to hold: the shard, the account, and what for.
     pub holds: Vec<(ShardId, AccountId, u64)>,
 }
@@ -93,6 +95,7 @@ impl Bench {
             hedged: BTreeSet::new(),
             held: BTreeSet::new(),
             calls: Vec::new(),
+            returned: Vec::new(),
             holds: Vec::new(),
         };
         bench.raw(&Command::Genesis(Genesis {
@@ -264,6 +267,11 @@ impl Bench {
             }
             if let Event::HoldIssued(hold) = event {
                 self.holds.push((hold.to, hold.account, hold.change));
+            }
+            if let Event::ReturnIssued(back) = event
+                && back.lend == 0
+            {
+                self.returned.push((back.account, back.amount));
             }
             if let Event::MarginCallIssued(call) = event {
                 self.calls.push((call.account, call.link_seq));

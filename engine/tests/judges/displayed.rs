@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use protocol::{
     AccountId, Command, Event, Reject, SymbolId,
-    command::{CancelAll, Lend, Place},
-    limits::{EARMARK_US, RECALL_WAIT_US},
+    command::{CancelAll, Lend, Place, Tick},
+    limits::{EARMARK_US, RECALL_WAIT_US, SWEEP_AFTER_US},
     order::Side,
 };
 
@@ -13,6 +13,7 @@ use crate::{
     bench::{Bench, index, outcome},
     differential::cases,
     lending::{Cluster, deposit},
+    sweeps::link,
     trading::limit,
 };
 
@@ -23,6 +24,7 @@ struct Venue {
     cluster: Cluster,
     /// By trading shard, from 1 on: a replay of its log, and who listens to it.
     audits: [(Bench, Auditor); 4],
+    marks: [i64; 4],
 }
 
 impl Venue {
@@ -30,8 +32,11 @@ impl Venue {
         let mut cluster = Cluster::new();
         cluster.send(0, &deposit(ALICE, 1, alice));
         cluster.send(0, &deposit(BOB, 1, 1 << 40));
+        for shard in 1..4 {
+            cluster.send(shard, &link(true));
+        }
         let audits = [0, 1, 2, 3].map(|shard| (Bench::new(shard), Auditor::default()));
-        Self { cluster, audits }
+        Self { cluster, audits, marks: [100; 4] }
     }
 
     /// Cross equity less what it must cover, on one shard, by its events.
@@ -64,6 +69,24 @@ impl Venue {
         (outcome(&events).reject, fits)
     }
 
+    /// Everybody rests until what he has not used has gone home.
+    fn rest(&mut self) {
+        for node in &mut self.cluster.nodes {
+            node.ts += SWEEP_AFTER_US;
+        }
+        for shard in 1..4 {
+            self.cluster.send(shard, &Command::Tick(Tick { _reserved: 0 }));
+            // an index that is away for so long would end trading
+            self.mark(shard, self.marks[shard]);
+        }
+        self.cluster.drain();
+    }
+
+    fn mark(&mut self, shard: usize, mark: i64) {
+        self.marks[shard] = mark;
+        self.cluster.send(shard, &index(1, mark));
+    }
+
     fn pass_time(&mut self) {
         for node in &mut self.cluster.nodes {
             node.ts += EARMARK_US + RECALL_WAIT_US;
@@ -77,7 +100,7 @@ proptest! {
     #[test]
     fn an_order_that_fits_is_never_short_of_margin(
         alice in 10_000i64..400_000,
-        steps in prop::collection::vec((0u8..10, 1usize..4, -4i64..5, 1i64..9), 1..40),
+        steps in prop::collection::vec((0u8..11, 1usize..4, -4i64..5, 1i64..9), 1..40),
     ) {
         let mut venue = Venue::new(alice);
         for (choice, shard, near, qty) in steps {
@@ -91,9 +114,8 @@ proptest! {
                     let order = limit(BOB, side, 100 + near, qty);
                     venue.place(shard, order);
                 }
-                8 => {
-                    venue.cluster.send(shard, &index(1, 100 + near));
-                }
+                8 => venue.mark(shard, 100 + near),
+                9 => venue.rest(),
                 _ => {
                     let (account, symbol) = (AccountId(ALICE), SymbolId(1));
                     let all = CancelAll { account, symbol, _pad: [0; 2] };
@@ -103,6 +125,26 @@ proptest! {
             venue.pass_time();
         }
     }
+}
+
+/// What shards have given back by themselves can be spent on any of them, and again.
+#[test]
+fn money_that_went_home_is_spent() {
+    let mut venue = Venue::new(100_000);
+    for _ in 0..3 {
+        for shard in [1, 2, 3] {
+            let (reject, fits) = venue.place(shard, limit(ALICE, Side::Buy, 100, 5));
+            assert_eq!((reject, fits), (Reject::None, true));
+            venue.rest();
+            let (account, symbol) = (AccountId(ALICE), SymbolId(1));
+            let all = CancelAll { account, symbol, _pad: [0; 2] };
+            venue.cluster.send(shard, &Command::CancelAll(all));
+            venue.rest();
+            assert_eq!(venue.cluster.cash[&(0, ALICE)], 100_000, "all is free again");
+        }
+    }
+    let (reject, fits) = venue.place(1, limit(ALICE, Side::Buy, 100, 19));
+    assert_eq!((reject, fits), (Reject::None, true), "wherever it lies");
 }
 
 #[test]

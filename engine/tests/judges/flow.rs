@@ -67,6 +67,11 @@ impl Act {
 pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
     let mut draw = Draw(step.iter());
     let choice = draw.below(100);
+    if choice.is_multiple_of(3)
+        && let Some(act) = flow_links::lend_again(bench, &mut draw)
+    {
+        return act;
+    }
     let (account, symbol) = (AccountId(1 + u32::from(draw.below(5))), 1 + draw.below(2) % 2);
     let symbol_id = SymbolId(symbol);
     let now_mark = mark[usize::from(symbol) - 1];
@@ -127,7 +132,7 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
             // sometimes as long as an index may stay away, or into the next hour
             let jump = match draw.below(48) {
                 0 => 24,
-                1 => 30,
+                1 | 3 => 30,
                 2 => 7_500,
                 n => u64::from(n % 5),
             };

@@ -80,6 +80,13 @@ fn answer(bench: &mut Bench, draw: &mut Draw, random: (AccountId, ShardId, i64))
     Command::Return(Return { link_seq, account, from, _pad, amount, lend })
 }
 
+/// Lends what a shard has given back by itself: it is wanted there again.
+pub fn lend_again(bench: &mut Bench, draw: &mut Draw) -> Option<Act> {
+    let (account, amount) = bench.returned.pop()?;
+    let link_seq = next_of(&mut bench.links[0], draw);
+    Some(cluster(Command::Grant(Grant { link_seq, account, _pad: 0, amount, call: 0 })))
+}
+
 /// What the ledger says to a trading shard.
 pub fn shard_act(bench: &mut Bench, draw: &mut Draw, account: AccountId) -> Act {
     let amount = i64::from(draw.below(200)) * 100;

@@ -111,6 +111,7 @@ fn flows_trade() {
     assert!(auditor.settled > 0, "{} symbols settled", auditor.settled);
     let [added, removed] = auditor.modes.moved;
     assert!(added > 0 && removed > 0, "{added} margins added, {removed} removed");
+    assert!(auditor.rests.swept > 3, "{} times something was given back", auditor.rests.swept);
     assert!(some, "{fired} fired, {trailed} had trailed, {activated} were activated");
 }
 

@@ -59,7 +59,8 @@ impl Cluster {
 
     /// Sends a command to a node and takes note of money.
     pub fn send(&mut self, node: usize, command: &Command) -> Vec<Event> {
-        let events = match command.kind().is_link() || matches!(command, Command::Tick(_)) {
+        let own = matches!(command, Command::Tick(_) | Command::LinkState(_));
+        let events = match own || command.kind().is_link() {
             true => self.nodes[node].raw(command),
             false => self.nodes[node].send(command),
         };

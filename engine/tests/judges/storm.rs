@@ -76,8 +76,8 @@ impl Storm {
     }
 
     fn send(&mut self, node: usize, command: &Command) {
-        let alone = command.kind().is_link() || matches!(command, Command::Tick(_));
-        let events = match alone {
+        let own = matches!(command, Command::Tick(_) | Command::LinkState(_));
+        let events = match own || command.kind().is_link() {
             true => self.nodes[node].raw(command),
             false => self.nodes[node].send(command),
         };

@@ -388,7 +388,7 @@ impl Shard {
                 continue;
             }
             if self.queue.is_empty() {
-                if self.end_dated() {
+                if self.end_dated() || self.sweep_one() {
                     continue;
                 }
                 return;

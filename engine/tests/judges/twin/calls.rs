@@ -63,7 +63,7 @@ impl Shard {
     fn is_over(&self, call: &Call) -> bool {
         let waits = self.now - call.opened;
         let heard = self.now - self.heard_again.max(call.opened);
-        let late = self.hears_ledger && heard >= MARGIN_CALL_GRACE_US;
+        let late = self.hears_ledger != Some(false) && heard >= MARGIN_CALL_GRACE_US;
         late || waits >= MARGIN_CALL_GRACE_DOWN_US
     }
 

@@ -17,6 +17,7 @@ mod orders;
 mod settings;
 mod settling;
 mod shard;
+mod sweep;
 mod withdrawals;
 
 use std::collections::BTreeMap;
@@ -117,7 +118,7 @@ impl Twin {
         };
         if let Role::Shard(shard) = &mut self.role {
             // of a frame that was refused before its shard saw it
-            events.append(&mut shard.events);
+            events.append(&mut shard.take_events());
             shard.close_frame();
         }
         let (order, reject, amount) = match answer {

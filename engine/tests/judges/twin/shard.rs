@@ -97,6 +97,9 @@ pub struct Account {
     pub cash: i128,
     pub earmark: i128,
     pub earmark_until: u64,
+    /// When it has used what it has, and when somebody looks whether it does.
+    pub used: u64,
+    pub alarm: Option<u64>,
     /// Has had its margin call, and not come out of need since.
     pub warned: bool,
     pub holdings: BTreeMap<(u16, PositionSide), Holding>,
@@ -126,7 +129,10 @@ pub struct Shard {
     pub countdowns: BTreeMap<(u32, u16), u64>,
     /// Open margin calls, the oldest first.
     pub calls: Vec<Call>,
-    pub hears_ledger: bool,
+    /// What the log says of it, if it says anything.
+    pub hears_ledger: Option<bool>,
+    /// Events of the frame that have been looked at for who used his money.
+    pub uses_seen: usize,
     /// When the ledger was heard again after a silence.
     pub heard_again: u64,
     /// A mark has moved in this frame.
@@ -155,7 +161,8 @@ impl Shard {
             fresh: Vec::new(),
             countdowns: BTreeMap::new(),
             calls: Vec::new(),
-            hears_ledger: true,
+            hears_ledger: None,
+            uses_seen: 0,
             heard_again: 0,
             moved: false,
             ceiling: 0,
@@ -189,7 +196,7 @@ impl Shard {
         events: &mut Vec<Event>,
     ) -> Answer {
         let answer = self.dispatch(context, command);
-        events.append(&mut self.events);
+        events.append(&mut self.take_events());
         answer
     }
 
@@ -235,10 +242,10 @@ impl Shard {
                 if state.peer.0 != 0 {
                     return no(Reject::Malformed);
                 }
-                if state.up && !self.hears_ledger {
+                if state.up && self.hears_ledger != Some(true) {
                     self.heard_again = self.now;
                 }
-                self.hears_ledger = state.up;
+                self.hears_ledger = Some(state.up);
                 return Ok(0);
             }
             Command::Tick(_) => {
