@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use protocol::{
     AccountId, Command, Name, Rate, ShardId, SymbolId,
-    command::{SetFees, SetSymbolState},
+    command::{SetFees, SetSymbolState, Settle},
     decimal::{self, DecimalError},
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::{BRACKETS_MAX, SYMBOLS_MAX},
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Admin, Body, Result, now_ms};
-use crate::{rest::error::ApiError, views::instruments::Instrument, words::Word};
+use crate::{rest::error::ApiError, text::Text, views::instruments::Instrument, words::Word};
 
 /// A symbol as an operator describes it; amounts are text, so that they are exact.
 #[derive(Clone, Debug, Deserialize)]
@@ -73,30 +73,40 @@ pub(super) struct FeesOf {
 pub(super) struct StateOf {
     symbol: String,
     state: String,
+    /// With SETTLING: what positions are closed at, instead of at the mark.
+    price: Option<String>,
 }
 
-/// A symbol as the feed wants to know it.
+/// A symbol as the feed and the operator want to know it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Listed {
     symbol: String,
     id: u16,
     shard: u8,
     state: &'static str,
+    /// Its index has stayed away: trading only reduces.
+    index_stale: bool,
     /// The last index price; 0 before the first.
     index_e8: i64,
+    /// The sum of all long positions, in the symbol's decimals.
+    open_interest: Text,
 }
 
 pub(super) async fn get_symbols(State(admin): State<Admin>) -> Json<Vec<Listed>> {
     let views = admin.app.views.read();
     let listed = views.instruments.iter().map(|instrument| {
         let spec = &instrument.spec;
-        let mark = views.market.get(spec.symbol).and_then(|market| market.mark);
+        let market = views.market.get(spec.symbol);
+        let mark = market.and_then(|market| market.mark);
+        let interest = market.map_or(0, |market| market.interest);
         Listed {
             symbol: instrument.name().to_owned(),
             id: spec.symbol.0,
             shard: spec.shard.0,
             state: spec.state.word(),
+            index_stale: instrument.index_stale,
             index_e8: mark.map_or(0, |mark| mark.index_e8),
+            open_interest: instrument.qty(interest),
         }
     });
     Json(listed.collect())
@@ -159,15 +169,32 @@ pub(super) async fn post_state(
 ) -> Result<Json<Value>> {
     let instrument = named(&admin, &wanted.symbol)?;
     let state = SymbolState::parse(&wanted.state).ok_or_else(|| ApiError::invalid("state"))?;
-    let command = SetSymbolState { symbol: instrument.spec.symbol, state, _pad: [0; 5] };
-    admin.submit(instrument.spec.shard, Command::SetSymbolState(command)).await?;
-    admin.audit("symbol state", &format!("{}: {}", wanted.symbol, state.word())).await?;
+    let command = wanted.command(&instrument.spec, state)?;
+    admin.submit(instrument.spec.shard, command).await?;
+    let at = wanted.price.as_ref().map(|price| format!(" at {price}")).unwrap_or_default();
+    admin.audit("symbol state", &format!("{}: {}{at}", wanted.symbol, state.word())).await?;
     Ok(Json(json!({ "symbol": wanted.symbol, "state": state.word() })))
 }
 
 fn named(admin: &Admin, symbol: &str) -> Result<Instrument> {
     let views = admin.app.views.read();
     views.instruments.by_name(symbol).copied().ok_or_else(ApiError::invalid_symbol)
+}
+
+impl StateOf {
+    /// The command that brings a symbol into a state: its end is one of its own.
+    fn command(&self, spec: &SymbolSpec, state: SymbolState) -> Result<Command> {
+        let symbol = spec.symbol;
+        if state == SymbolState::Settling {
+            let ticks = |price: &String| units("price", price, spec.tick_e8);
+            let price = self.price.as_ref().map(ticks).transpose()?.unwrap_or(0);
+            return Ok(Command::Settle(Settle { symbol, _pad: [0; 6], price }));
+        }
+        if self.price.is_some() {
+            return Err(ApiError::invalid("price"));
+        }
+        Ok(Command::SetSymbolState(SetSymbolState { symbol, state, _pad: [0; 5] }))
+    }
 }
 
 impl Listing {
@@ -323,6 +350,30 @@ mod tests {
         let mut moved = listing();
         moved.shard = 2;
         assert_eq!(moved.spec(Some(&spec), 2).unwrap_err().code, -1130);
+    }
+
+    #[test]
+    fn an_end_has_a_price_and_other_states_have_none() {
+        let spec = listing().spec(None, 3).unwrap();
+        let command = |state, price: Option<&str>| {
+            let wanted = StateOf {
+                symbol: "BTCUSDT".into(),
+                state: String::new(),
+                price: price.map(str::to_owned),
+            };
+            wanted.command(&spec, state).map_err(|error| error.code)
+        };
+        let settle = |price| {
+            let symbol = SymbolId(3);
+            Ok(Command::Settle(Settle { symbol, _pad: [0; 6], price }))
+        };
+        assert_eq!(command(SymbolState::Settling, None), settle(0));
+        assert_eq!(command(SymbolState::Settling, Some("60000.10")), settle(600_001));
+        assert_eq!(command(SymbolState::Settling, Some("60000.11")), Err(-1130));
+        assert_eq!(command(SymbolState::Halted, Some("60000.10")), Err(-1130));
+        let (symbol, state) = (SymbolId(3), SymbolState::Halted);
+        let halt = Command::SetSymbolState(SetSymbolState { symbol, state, _pad: [0; 5] });
+        assert_eq!(command(SymbolState::Halted, None), Ok(halt));
     }
 
     #[test]

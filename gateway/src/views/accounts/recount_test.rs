@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use protocol::{
-    AccountId, AlgoId, Event, OrderId, ShardId, SymbolId,
+    AccountId, AlgoId, Event, OrderId, ShardId, SymbolId, event,
     order::{AlgoStatus, CashReason, CloseReason, OrderStatus, PositionSide, Side},
 };
 
@@ -34,6 +34,20 @@ fn interleave(said: &[Said], picks: &[u8]) -> Vec<Said> {
     mixed
 }
 
+/// Each fill with its symbol and its signed lots.
+fn fills(event: &Event) -> Vec<(SymbolId, event::Fill, i64)> {
+    match event {
+        Event::Trade(trade) => {
+            let lots = trade.taker_side.sign() * trade.qty;
+            vec![(trade.symbol, trade.taker, lots), (trade.symbol, trade.maker, -lots)]
+        }
+        Event::PositionSettled(settled) => {
+            vec![(settled.symbol, settled.fill, settled.side.sign() * settled.qty)]
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Deposits less withdrawals, profits, fees and fundings of an account, added up.
 fn wallet(said: &[Said], account: AccountId) -> i128 {
     let of = |(_, _, event): &Said| match event {
@@ -50,14 +64,13 @@ fn wallet(said: &[Said], account: AccountId) -> i128 {
         {
             i128::from(change.delta)
         }
-        Event::Trade(trade) => [trade.taker, trade.maker]
-            .iter()
-            .filter(|fill| fill.account == account)
-            .map(|fill| i128::from(fill.pnl - fill.fee))
-            .sum(),
         Event::FundingPaid(paid) if paid.account == account => i128::from(paid.amount),
         Event::LiquidationFeePaid(paid) if paid.account == account => -i128::from(paid.amount),
-        _ => 0,
+        event => fills(event)
+            .iter()
+            .filter(|(_, fill, _)| fill.account == account)
+            .map(|(_, fill, _)| i128::from(fill.pnl - fill.fee))
+            .sum(),
     };
     said.iter().map(of).sum()
 }
@@ -76,9 +89,9 @@ fn open_orders(said: &[Said], account: AccountId) -> Vec<(SymbolId, OrderId, i64
             Event::OrderClosed(order) => {
                 open.remove(&(order.symbol, order.order));
             }
-            Event::Trade(trade) => {
-                for fill in [trade.taker, trade.maker] {
-                    let key = (trade.symbol, fill.order);
+            Event::Trade(_) | Event::PositionSettled(_) => {
+                for (symbol, fill, _) in fills(event) {
+                    let key = (symbol, fill.order);
                     if fill.status == OrderStatus::Filled {
                         open.remove(&key);
                     } else if let Some(order) = open.get_mut(&key) {
@@ -137,18 +150,10 @@ fn check_born(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
 
 /// The position of an account: every fill's quantity, added up.
 fn position(said: &[Said], account: AccountId, symbol: SymbolId) -> i64 {
-    let of = |(_, _, event): &Said| match event {
-        Event::Trade(trade) if trade.symbol == symbol => {
-            let side = trade.taker_side.sign();
-            [(trade.taker, side), (trade.maker, -side)]
-                .iter()
-                .filter(|(fill, _)| fill.account == account)
-                .map(|(_, sign)| sign * trade.qty)
-                .sum()
-        }
-        _ => 0,
-    };
-    said.iter().map(of).sum()
+    let own =
+        |(of, fill, _): &(SymbolId, event::Fill, i64)| (*of, fill.account) == (symbol, account);
+    let lots = said.iter().flat_map(|(_, _, event)| fills(event)).filter(own);
+    lots.map(|(.., lots)| lots).sum()
 }
 
 /// The isolated wallets of an account on a symbol, as each leg was told last.
@@ -156,9 +161,9 @@ fn isolated(said: &[Said], account: AccountId, symbol: SymbolId) -> BTreeMap<Pos
     let mut wallets = BTreeMap::new();
     for (_, _, event) in said {
         match event {
-            Event::Trade(trade) if trade.symbol == symbol => {
-                for fill in [trade.taker, trade.maker] {
-                    if fill.account == account {
+            Event::Trade(_) | Event::PositionSettled(_) => {
+                for (of, fill, _) in fills(event) {
+                    if (of, fill.account) == (symbol, account) {
                         wallets.insert(fill.position_side, fill.isolated_wallet);
                     }
                 }

@@ -3,6 +3,7 @@
 mod algos;
 mod forced;
 mod funding;
+mod settling;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,7 +40,7 @@ pub type Said = (ShardId, EventHeader, Event);
 pub type Ask = (u8, u8, u8, u16, u16);
 
 pub fn asks(count: usize) -> impl Strategy<Value = Vec<Ask>> {
-    prop::collection::vec((0u8..23, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
+    prop::collection::vec((0u8..24, any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>()), 1..count)
 }
 
 struct Open {
@@ -200,6 +201,7 @@ impl Toy {
             19 => self.fund(symbol, i64::from(a) - 20_000),
             20 => self.liquidate(usize::from(a), b),
             21 => self.advance(account, shard_of(symbol), i64::from(b) * 1_000),
+            22 => self.settle(symbol, price),
             _ => self.call(account, shard_of(symbol), CallKind::Need),
         }
     }

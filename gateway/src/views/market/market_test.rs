@@ -27,12 +27,13 @@ fn apply(said: &[Said]) -> (Views, Effects) {
 fn positions(said: &[Said], symbol: SymbolId) -> BTreeMap<(AccountId, PositionSide), Lots> {
     let mut positions = BTreeMap::new();
     for (_, _, event) in said {
-        if let Event::Trade(trade) = event
-            && trade.symbol == symbol
-        {
-            for fill in [trade.taker, trade.maker] {
-                positions.insert((fill.account, fill.position_side), fill.position);
-            }
+        let fills = match event {
+            Event::Trade(trade) if trade.symbol == symbol => vec![trade.taker, trade.maker],
+            Event::PositionSettled(settled) if settled.symbol == symbol => vec![settled.fill],
+            _ => Vec::new(),
+        };
+        for fill in fills {
+            positions.insert((fill.account, fill.position_side), fill.position);
         }
     }
     positions
