@@ -11,7 +11,7 @@ use crate::{
     link::Orders,
     store::{Directory, Store},
     stream::Hub,
-    views::Views,
+    views::{Views, accounts::queues::RankedQueues},
 };
 
 /// The gateway's shared parts. Only the link thread writes to `views`; everybody else reads, for
@@ -26,4 +26,6 @@ pub struct App {
     pub store: Arc<Store>,
     /// Accounts, their keys and listen keys.
     pub directory: Directory,
+    /// Who would be deleveraged first.
+    pub queues: RankedQueues,
 }

@@ -30,7 +30,7 @@ use crate::{
     scribe::Scribe,
     store::{Directory, SealingKey, Store, StoreError},
     stream::Hub,
-    views::Views,
+    views::{Views, accounts::queues::RankedQueues},
 };
 
 /// How long open connections may take to end by themselves.
@@ -114,6 +114,7 @@ pub async fn gateway(config: Config) -> Result<(), Error> {
         hub,
         store: store.clone(),
         directory,
+        queues: RankedQueues::default(),
         config,
     });
 

@@ -19,7 +19,10 @@ use crate::{
     stream::Hub,
     views::{
         Effects, Views,
-        accounts::sample::{Ask, Said, Toy},
+        accounts::{
+            queues::RankedQueues,
+            sample::{Ask, Said, Toy},
+        },
     },
 };
 
@@ -61,6 +64,7 @@ impl Stage {
             hub,
             store,
             directory,
+            queues: RankedQueues::default(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

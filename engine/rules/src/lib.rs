@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod adl;
 pub mod brackets;
 pub mod fees;
 pub mod funding;

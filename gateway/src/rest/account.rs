@@ -5,6 +5,7 @@
 //! assets, fees in another asset) is refused with a text that says so.
 
 pub mod balances;
+pub mod forced;
 pub mod history;
 #[cfg(test)]
 pub(crate) mod http_test;
@@ -35,8 +36,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/fapi/v3/balance", get(balances::get_balance))
         .route("/fapi/v2/positionRisk", get(positions::get_risk_v2))
         .route("/fapi/v3/positionRisk", get(positions::get_risk_v3))
-        .route("/fapi/v1/adlQuantile", get(positions::get_adl_quantile))
-        .route("/fapi/v1/forceOrders", get(positions::get_force_orders))
+        .route("/fapi/v1/adlQuantile", get(forced::get_adl_quantile))
+        .route("/fapi/v1/forceOrders", get(forced::get_force_orders))
         .route("/fapi/v1/positionMargin", post(margin::post_margin))
         .route("/fapi/v1/positionMargin/history", get(margin::get_history))
         .route("/fapi/v1/leverage", post(settings::post_leverage))

@@ -3,6 +3,7 @@
 mod books;
 mod candles;
 mod instruments;
+mod insurance;
 mod marks;
 #[cfg(test)]
 mod public_test;
@@ -46,6 +47,7 @@ pub fn routes() -> Router<Arc<App>> {
         .merge(books::routes())
         .merge(trades::routes())
         .merge(candles::routes())
+        .merge(insurance::routes())
         .merge(marks::routes())
         .merge(tickers::routes())
         .merge(statistics::routes())

@@ -173,6 +173,7 @@ async fn app(dir: &std::path::Path, world: &World) -> (Arc<App>, Client) {
         hub,
         directory: Directory::new(store.clone(), SealingKey::random()),
         store,
+        queues: Default::default(),
     };
     (Arc::new(app), link)
 }

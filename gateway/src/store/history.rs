@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{AccountId, ClientId, Micros, OrderId, SymbolId, TradeId};
+use protocol::{AccountId, ClientId, Micros, OrderId, SymbolId, TradeId, order::OrderOrigin};
 use sqlx::{QueryBuilder, Row as _, Sqlite, sqlite::SqliteRow};
 
 use super::{
@@ -132,6 +132,32 @@ impl Store {
         query.push(" AND id >= ").push_bind(signed(range.from_id));
         range.push_times(&mut query, "created");
         range.push_end(&mut query, "id");
+        let rows = query.build().fetch_all(&self.readers).await?;
+        Ok(rows.iter().map(read_order).collect::<Result<_, _>>()?)
+    }
+
+    /// Orders that these wanted, on one symbol or on all, by their time of listing.
+    pub async fn forced_orders(
+        &self,
+        account: AccountId,
+        symbol: Option<SymbolId>,
+        origins: &[OrderOrigin],
+        range: &Range,
+    ) -> Result<Vec<Order>, StoreError> {
+        // the index has only orders that somebody else than their owner wanted
+        let mut query =
+            QueryBuilder::new("SELECT * FROM orders WHERE wanted_by > 0 AND account = ");
+        query.push_bind(account.0).push(" AND wanted_by IN (");
+        let mut listed = query.separated(", ");
+        for origin in origins {
+            listed.push_bind(origin.number());
+        }
+        query.push(")");
+        if let Some(symbol) = symbol {
+            query.push(" AND symbol = ").push_bind(symbol.0);
+        }
+        range.push_times(&mut query, "created");
+        range.push_end(&mut query, "created, symbol, id");
         let rows = query.build().fetch_all(&self.readers).await?;
         Ok(rows.iter().map(read_order).collect::<Result<_, _>>()?)
     }

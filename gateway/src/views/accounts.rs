@@ -11,6 +11,9 @@ mod apply_margin;
 pub mod figures;
 #[cfg(test)]
 mod forced_test;
+pub mod queues;
+#[cfg(test)]
+mod queues_test;
 pub mod recent;
 #[cfg(test)]
 mod recount_test;

@@ -40,7 +40,11 @@ fn some_trading(from: u16) -> Vec<Ask> {
             let trades =
                 [(0, who, (n % 4) as u8, n, 40 + n), (4, 0, 0, n, n / 2), (6, 0, 0, n, 7 * n)];
             let funding = (19, 0, (n / 20 % 2) as u8, 10_000 + 90 * n, 0);
-            trades.into_iter().chain((n % 20 == 19).then_some(funding))
+            let liquidation = (20, 0, 0, n / 12, n / 24);
+            let funding = (n % 20 == 19).then_some(funding);
+            let liquidation = (n % 12 == 11).then_some(liquidation);
+            let advance = (n % 50 == 49).then_some((21, 0, 0, 0, n));
+            trades.into_iter().chain(funding).chain(liquidation).chain(advance)
         })
         .collect()
 }
@@ -132,6 +136,9 @@ async fn what_is_not_offered_says_so() {
         ("/fapi/v1/userTrades", "symbol=BTCUSDT&startTime=5&endTime=4", -1023),
         ("/fapi/v1/userTrades", "symbol=BTCUSDT&startTime=0&endTime=999999999999", -1130),
         ("/fapi/v1/userTrades", "symbol=BTCUSDT&fromId=-1", -1130),
+        ("/fapi/v1/forceOrders", "autoCloseType=SOMETIMES", -1130),
+        ("/fapi/v1/forceOrders", "symbol=NOPE", -1121),
+        ("/fapi/v1/adlQuantile", "symbol=NOPE", -1121),
         ("/fapi/v1/orderAmendment", "symbol=BTCUSDT", -1102),
         ("/fapi/v1/orderAmendment", "symbol=BTCUSDT&origClientOrderId=none", -2013),
     ] {
@@ -157,6 +164,11 @@ async fn history_is_the_same_wherever_it_is() {
         ("/fapi/v1/income", "incomeType=COMMISSION&startTime=1&limit=7"),
         ("/fapi/v1/income", "incomeType=FUNDING_FEE"),
         ("/fapi/v1/positionMargin/history", "symbol=ETHUSDT"),
+        ("/fapi/v1/forceOrders", ""),
+        ("/fapi/v1/forceOrders", "autoCloseType=LIQUIDATION&limit=100"),
+        ("/fapi/v1/forceOrders", "autoCloseType=adl&symbol=BTCUSDT"),
+        ("/fapi/v1/forceOrders", "limit=2&startTime=1"),
+        ("/fapi/v1/income", "incomeType=INSURANCE_CLEAR"),
     ];
     let mut in_memory = Vec::new();
     for (path, params) in queries {
@@ -174,6 +186,19 @@ async fn history_is_the_same_wherever_it_is() {
     assert!(fundings.len() > 5);
     let of_funding = |row: &Value| row["incomeType"] == "FUNDING_FEE" && row["symbol"] != "";
     assert!(fundings.iter().all(of_funding), "{fundings:?}");
+
+    let forced = |at: usize, name: &str| {
+        let rows = in_memory[at].as_array().unwrap();
+        let named = |row: &&Value| row["clientOrderId"].as_str().unwrap().starts_with(name);
+        (rows.len(), rows.iter().filter(named).count())
+    };
+    let (all, liquidated) = forced(9, "autoclose-");
+    assert_eq!(forced(9, "adl_autoclose").1, all - liquidated);
+    assert_eq!(forced(10, "autoclose-"), (liquidated, liquidated));
+    let (deleveraged, named) = forced(11, "adl_autoclose");
+    assert!(liquidated > 1 && named == deleveraged && deleveraged > 0);
+    assert_eq!(in_memory[12].as_array().unwrap()[..], in_memory[9].as_array().unwrap()[..2]);
+    assert!(!in_memory[13].as_array().unwrap().is_empty());
 
     // now the store has the first half as well
     let mut effects = Effects::default();

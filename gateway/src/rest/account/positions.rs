@@ -1,11 +1,10 @@
-//! Positions, and what is asked about them: risk, isolated margin, forced orders.
+//! Positions, and what they risk.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use protocol::{AccountId, SymbolId};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::symbol;
 use crate::{
@@ -14,7 +13,10 @@ use crate::{
     text::Text,
     views::{
         Views,
-        accounts::figures::{Figures, SymbolFigures},
+        accounts::{
+            figures::{Figures, SymbolFigures},
+            queues::Queues,
+        },
         instruments::Instrument,
     },
     words::Word,
@@ -56,33 +58,17 @@ pub(super) async fn get_risk_v3(
     get_risk(&app, &call, Listed::Active)
 }
 
-pub(super) async fn get_adl_quantile(
-    State(app): State<Arc<App>>,
-    call: Signed,
-) -> Result<Json<Vec<AdlQuantile>>, ApiError> {
-    let views = app.views.read();
-    let wanted = symbol(&views.instruments, &call.params)?.map(|known| known.spec.symbol);
-    Ok(Json(adl_quantiles(&views, call.account, wanted)))
-}
-
-/// Nothing was ever liquidated: there is no liquidation yet.
-pub(super) async fn get_force_orders(
-    State(app): State<Arc<App>>,
-    call: Signed,
-) -> Result<Json<Value>, ApiError> {
-    symbol(&app.views.read().instruments, &call.params)?;
-    Ok(Json(json!([])))
-}
-
 fn get_risk(app: &App, call: &Signed, listed: Listed) -> Result<Json<Vec<PositionRisk>>, ApiError> {
+    let queues = app.queues.latest(&app.views);
     let views = app.views.read();
     let wanted = symbol(&views.instruments, &call.params)?.map(|known| known.spec.symbol);
-    Ok(Json(position_risk(&views, call.account, wanted, listed)))
+    Ok(Json(position_risk(&views, &queues, call.account, wanted, listed)))
 }
 
 /// Positions with what they risk, of one symbol or of all that are listed.
 pub fn position_risk(
     views: &Views,
+    queues: &Queues,
     account: AccountId,
     symbol: Option<SymbolId>,
     listed: Listed,
@@ -91,39 +77,11 @@ pub fn position_risk(
     listed
         .rows(views, &figures)
         .filter(|(_, row)| symbol.is_none_or(|wanted| wanted == row.symbol))
-        .map(|(instrument, row)| PositionRisk::new(instrument, row))
-        .collect()
-}
-
-/// Places in the line to be deleveraged: there is no such line yet, so everybody has place 0.
-fn adl_quantiles(views: &Views, account: AccountId, symbol: Option<SymbolId>) -> Vec<AdlQuantile> {
-    let figures = views.accounts.figures(account, &views.instruments);
-    let held = Listed::All.rows(views, &figures).filter(|(_, row)| row.position != 0);
-    let mut held: Vec<_> = held.map(|(instrument, _)| instrument).collect();
-    held.dedup_by_key(|instrument| instrument.spec.symbol);
-    held.into_iter()
-        .filter(|instrument| symbol.is_none_or(|wanted| wanted == instrument.spec.symbol))
-        .map(|instrument| AdlQuantile {
-            symbol: instrument.name().to_owned(),
-            adl_quantile: Quantiles { long: 0, short: 0, hedge: 0, both: 0 },
+        .map(|(instrument, row)| {
+            let adl = queues.quantile(account, row.symbol, row.side);
+            PositionRisk::new(instrument, row, adl)
         })
         .collect()
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AdlQuantile {
-    symbol: String,
-    adl_quantile: Quantiles,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-struct Quantiles {
-    long: u8,
-    short: u8,
-    hedge: u8,
-    both: u8,
 }
 
 /// A position as the account endpoints show it.
@@ -209,7 +167,7 @@ pub struct PositionRisk {
 }
 
 impl PositionRisk {
-    fn new(instrument: &Instrument, row: &SymbolFigures) -> Self {
+    fn new(instrument: &Instrument, row: &SymbolFigures, adl: u8) -> Self {
         let prices = u32::from(instrument.spec.price_decimals);
         Self {
             symbol: instrument.name().to_owned(),
@@ -230,7 +188,7 @@ impl PositionRisk {
             maint_margin: Text::e8(row.maintenance),
             position_initial_margin: Text::e8(row.position_initial),
             open_order_initial_margin: Text::e8(row.order_initial),
-            adl: 0,
+            adl,
             bid_notional: Text::e8(row.bids),
             ask_notional: Text::e8(row.asks),
             update_time: row.updated / 1_000,

@@ -4,7 +4,7 @@ use protocol::{AccountId, order::Side};
 use serde_json::{Value, json};
 
 use super::{
-    balances, history, margin,
+    balances, forced, history, margin,
     positions::{Listed, position_risk},
     settings,
 };
@@ -12,7 +12,10 @@ use crate::{
     store::row::IncomeKind,
     views::{
         Effects, Views,
-        accounts::sample::{ACCOUNTS, BTC, ETH, HEDGED, ISOLATED, Toy, asks},
+        accounts::{
+            queues::Queues,
+            sample::{ACCOUNTS, BTC, ETH, HEDGED, ISOLATED, Toy, asks, shard_of},
+        },
     },
 };
 use proptest::prelude::*;
@@ -137,9 +140,15 @@ fn positions_have_their_risk() {
         "leverage": "decimal", "marginType": "string", "isAutoAddMargin": "string",
         "maxNotionalValue": "decimal",
     }]);
-    let all = to_json(position_risk(&views, AccountId(1), None, Listed::All));
+    let all = to_json(position_risk(&views, &Queues::default(), AccountId(1), None, Listed::All));
     has(&all, &shape, "positionRisk");
-    let btc = &to_json(position_risk(&views, AccountId(1), Some(BTC), Listed::Active))[0];
+    let btc = &to_json(position_risk(
+        &views,
+        &Queues::default(),
+        AccountId(1),
+        Some(BTC),
+        Listed::Active,
+    ))[0];
     // half of 400 lots of 0.001 at 60,000.00, with a leverage of 21
     for (name, value) in [
         ("positionAmt", "0.200"),
@@ -155,7 +164,13 @@ fn positions_have_their_risk() {
     ] {
         assert_eq!(btc[name], value, "{name}");
     }
-    let short = &to_json(position_risk(&views, AccountId(2), Some(BTC), Listed::Active))[0];
+    let short = &to_json(position_risk(
+        &views,
+        &Queues::default(),
+        AccountId(2),
+        Some(BTC),
+        Listed::Active,
+    ))[0];
     assert_eq!(
         (&short["positionAmt"], &short["notional"]),
         (&json!("-0.200"), &json!("-12000.00000000"))
@@ -273,7 +288,8 @@ fn isolated_positions_show_their_wallet() {
     toy.ask((18, 0, 0, 30_000, 0));
     let views = views_of(&toy);
     // 200 lots at 60,000.00 and a leverage of 20: 600 USDT, and 0.0001 more by her own hand
-    let risk = to_json(position_risk(&views, ISOLATED, Some(ETH), Listed::Active));
+    let risk =
+        to_json(position_risk(&views, &Queues::default(), ISOLATED, Some(ETH), Listed::Active));
     assert_eq!(
         (&risk[0]["marginType"], &risk[0]["positionSide"]),
         (&json!("isolated"), &json!("BOTH"))
@@ -313,7 +329,7 @@ fn legs_are_rows_of_their_own() {
         toy.ask((3, 0, 0, open - 2, open - 1));
     }
     let views = views_of(&toy);
-    let risk = to_json(position_risk(&views, HEDGED, Some(BTC), Listed::All));
+    let risk = to_json(position_risk(&views, &Queues::default(), HEDGED, Some(BTC), Listed::All));
     let sides = risk.as_array().unwrap().iter().map(|row| row["positionSide"].as_str().unwrap());
     assert_eq!(sides.collect::<Vec<_>>(), ["LONG", "SHORT"]);
     let amounts = [0, 1].map(|row| e8(&risk[row]["positionAmt"]));
@@ -353,4 +369,34 @@ proptest! {
             prop_assert_eq!(&shown["totalMarginBalance"], &asset["marginBalance"]);
         }
     }
+}
+
+/// Forced orders are orders as any other, and places in the queues stand with the positions.
+#[test]
+fn places_in_the_queues_have_their_fields() {
+    let mut toy = Toy::new();
+    for (side, other) in [(Side::Buy, Side::Sell), (Side::Sell, Side::Buy)] {
+        toy.place(HEDGED, BTC, side, 600_000, 400, true);
+        toy.place(AccountId(2), BTC, other, 600_000, 400, true);
+        let open = toy.count_open();
+        toy.ask((3, 0, 0, open - 2, open - 1));
+    }
+    for account in [AccountId(2), HEDGED] {
+        toy.grant(account, shard_of(BTC), 100_000_000_000);
+        toy.deliver();
+    }
+    let views = views_of(&toy);
+    let queues = Queues::rank(&parking_lot::RwLock::new(views));
+    let views = views_of(&toy);
+    let quantiles = |account| to_json(forced::adl_quantiles(&views, &queues, account, None));
+    assert_eq!(
+        quantiles(HEDGED),
+        json!([{
+            "symbol": "BTCUSDT",
+            "adlQuantile": { "LONG": 4, "SHORT": 4, "HEDGE": 0, "BOTH": 0 },
+        }])
+    );
+    assert_eq!(quantiles(AccountId(1)), json!([]));
+    let risk = to_json(position_risk(&views, &queues, HEDGED, Some(BTC), Listed::All));
+    assert_eq!((&risk[0]["adl"], &risk[1]["adl"]), (&json!(4), &json!(4)));
 }

@@ -144,6 +144,32 @@ async fn answers_have_the_shapes_that_clients_read() {
     }
 }
 
+/// The insurance fund is no account of anybody, but what it holds is for all to see.
+#[tokio::test]
+async fn the_insurance_fund_shows_what_it_has() {
+    let mut stage = Stage::open().await;
+    let fund = json!({"symbols":["string"],
+        "assets":[{"asset":"string","marginBalance":"string","updateTime":"int"}]});
+    let risk = json!({"symbol":"string","adlRisk":"string","updateTime":"int"});
+    let (_, before) = stage.get("/fapi/v1/symbolAdlRisk?symbol=ETHUSDT").await;
+    check_shape(&before, &risk, "symbolAdlRisk");
+    assert_eq!(before["adlRisk"], "low", "nobody holds anything");
+    // an account owes 0.40, which the fund advances, and pays 0.20 back
+    stage.play(&[(21, 0, 0, 0, 40_000)]);
+    let (_, one) = stage.get("/fapi/v1/insuranceBalance?symbol=BTCUSDT").await;
+    check_shape(&one, &fund, "insuranceBalance");
+    assert_eq!(one["symbols"], json!(["BTCUSDT", "ETHUSDT"]));
+    assert_eq!(one["assets"][0]["marginBalance"], json!("-0.20000000"));
+    assert_eq!(stage.get("/fapi/v1/insuranceBalance").await, (200, json!([one])));
+    let (_, risks) = stage.get("/fapi/v1/symbolAdlRisk").await;
+    check_shape(&risks, &json!([risk]), "symbolAdlRisk");
+    assert_eq!(risks[0]["adlRisk"], "high", "a fund that owes carries nothing");
+    for path in ["/fapi/v1/insuranceBalance", "/fapi/v1/symbolAdlRisk"] {
+        let (status, refused) = stage.get(&format!("{path}?symbol=NOPE")).await;
+        assert_eq!((status, &refused["code"]), (400, &json!(-1121)));
+    }
+}
+
 /// Five fundings, of two symbols in turns: memory and store give them once, in their order.
 #[tokio::test]
 async fn fundings_are_listed_wherever_they_are() {
