@@ -19,7 +19,8 @@ impl Shard {
 
     /// Who has an order accepted or ended, or a fill, or gets cash, uses what he has.
     fn note_uses(&mut self) {
-        for event in self.events[self.uses_seen..].to_vec() {
+        let fresh = self.events[self.uses_seen..].to_vec();
+        for event in &fresh {
             match event {
                 Event::OrderAccepted(order) => self.note_use(order.account),
                 Event::OrderClosed(order) => self.note_use(order.account),
