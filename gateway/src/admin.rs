@@ -9,7 +9,7 @@ mod admin_test;
 mod instruments;
 mod transfers;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use protocol::{Command, ShardId};
+use protocol::{AccountId, Command, ShardId};
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 use tokio::sync::Mutex;
@@ -30,6 +30,8 @@ use crate::{
     link::{Reply, ShardStatus},
     rest::{error::ApiError, orders::judge, reject::Asked},
     store::{StoreError, StoreStatus},
+    text::Text,
+    views::{Views, accounts::Account},
 };
 
 /// Bytes of a request of the operator's.
@@ -86,6 +88,27 @@ struct Status {
     complete: bool,
     shards: Vec<ShardStatus>,
     store: StoreStatus,
+    insurance: Insurance,
+}
+
+/// What there is of the insurance fund.
+#[derive(Serialize)]
+struct Insurance {
+    /// All of it, what is on its way between ledger and shards included.
+    wallet: Text,
+    /// By shard; 0, the ledger, has what is free.
+    cash: BTreeMap<u8, Text>,
+}
+
+impl Insurance {
+    fn of(views: &Views) -> Self {
+        let fund = views.accounts.get(AccountId::INSURANCE);
+        let cash = fund.into_iter().flat_map(|fund| &fund.cash);
+        Self {
+            wallet: Text::e8(fund.map_or(0, Account::wallet)),
+            cash: cash.map(|(shard, at)| (shard.0, Text::e8(at.cash))).collect(),
+        }
+    }
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Status> {
@@ -95,6 +118,7 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
         complete: link.complete(app.config.shards),
         shards: link.shards(),
         store: app.store.status(),
+        insurance: Insurance::of(&app.views.read()),
     })
 }
 

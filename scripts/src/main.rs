@@ -12,7 +12,8 @@ use exchange::{
     layout::Layout,
     load::{self, Account, Seed},
     secrets::Secrets,
-    status, transfer,
+    status,
+    transfer::{self, To},
     up::{self, UpOptions},
 };
 
@@ -69,6 +70,11 @@ enum Action {
         #[command(subcommand)]
         action: AccountAction,
     },
+    /// The insurance fund
+    Insurance {
+        #[command(subcommand)]
+        action: InsuranceAction,
+    },
     /// Prove on a running cluster what it promises
     Drill {
         #[command(subcommand)]
@@ -110,9 +116,29 @@ enum AccountAction {
     },
 }
 
+#[derive(Subcommand)]
+enum InsuranceAction {
+    /// What there is of it, and where
+    Show {
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+    },
+    /// Book money from outside
+    Deposit {
+        #[command(flatten)]
+        sum: SumOptions,
+    },
+}
+
 #[derive(Args)]
 struct TransferOptions {
     name: String,
+    #[command(flatten)]
+    sum: SumOptions,
+}
+
+#[derive(Args)]
+struct SumOptions {
     /// In units of the margin asset, as text: 10000 or 250.50
     #[arg(long)]
     amount: String,
@@ -191,10 +217,18 @@ async fn act(action: Action) -> Result<(), Error> {
             Ok(())
         }
         Action::Account { action: AccountAction::Deposit { transfer } } => {
-            send_transfer("/admin/deposits", transfer).await
+            send_sum("/admin/deposits", To::Account(transfer.name), transfer.sum).await
         }
         Action::Account { action: AccountAction::Withdraw { transfer } } => {
-            send_transfer("/admin/withdrawals", transfer).await
+            send_sum("/admin/withdrawals", To::Account(transfer.name), transfer.sum).await
+        }
+        Action::Insurance { action: InsuranceAction::Show { data } } => {
+            let status = admin(&data)?.get("/admin/status").await?;
+            println!("{:#}", status["insurance"]);
+            Ok(())
+        }
+        Action::Insurance { action: InsuranceAction::Deposit { sum } } => {
+            send_sum("/admin/deposits", To::Insurance, sum).await
         }
         Action::Drill { action: DrillAction::Kills { data, count, rate, target } } => {
             let report = drill::kills(&data, KillOptions { count, rate, target }).await?;
@@ -209,11 +243,11 @@ async fn act(action: Action) -> Result<(), Error> {
 }
 
 /// Says its number first, so that whoever sees no answer can ask for the same transfer again.
-async fn send_transfer(path: &str, options: TransferOptions) -> Result<(), Error> {
-    let number = options.transfer.unwrap_or_else(transfer::number_of_now);
+async fn send_sum(path: &str, to: To, sum: SumOptions) -> Result<(), Error> {
+    let number = sum.transfer.unwrap_or_else(transfer::number_of_now);
     eprintln!("transfer {number}");
-    let admin = admin(&options.data)?;
-    let booked = transfer::send(&admin, path, &options.name, number, &options.amount).await?;
+    let admin = admin(&sum.data)?;
+    let booked = transfer::send(&admin, path, &to, number, &sum.amount).await?;
     println!("{booked:#}");
     Ok(())
 }
@@ -249,7 +283,7 @@ mod tests {
             let words = ["exchange", "account"].iter().chain(words);
             match Cli::try_parse_from(words).map(|cli| cli.command) {
                 Ok(Action::Account { action: AccountAction::Withdraw { transfer } }) => {
-                    Some((transfer.name, transfer.amount, transfer.transfer))
+                    Some((transfer.name, transfer.sum.amount, transfer.sum.transfer))
                 }
                 _ => None,
             }
@@ -257,5 +291,21 @@ mod tests {
         let whole = transfer(&["withdraw", "alice", "--amount", "2.5", "--transfer", "7"]);
         assert_eq!(whole, Some(("alice".into(), "2.5".into(), Some(7))));
         assert_eq!(transfer(&["withdraw", "alice"]), None);
+    }
+
+    #[test]
+    fn the_insurance_fund_is_filled_and_shown() {
+        let parse = |words: &str| {
+            let words = format!("exchange insurance {words}");
+            Cli::try_parse_from(words.split(' ')).map(|cli| cli.command)
+        };
+        let Ok(Action::Insurance { action: InsuranceAction::Deposit { sum } }) =
+            parse("deposit --amount 1000000")
+        else {
+            panic!("a deposit needs an amount alone");
+        };
+        assert_eq!((sum.amount.as_str(), sum.transfer), ("1000000", None));
+        assert!(parse("show").is_ok());
+        assert!(parse("withdraw --amount 1").is_err(), "nothing leaves it");
     }
 }

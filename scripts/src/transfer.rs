@@ -1,4 +1,5 @@
-//! `exchange account deposit` and `withdraw`: money in and out of an account that is named.
+//! `exchange account deposit` and `withdraw`, `exchange insurance deposit`: money from outside
+//! and to it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,19 +13,34 @@ pub fn number_of_now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Whose money it is.
+pub enum To {
+    /// By its name.
+    Account(String),
+    Insurance,
+}
+
+/// The insurance fund's number, which no account has.
+const INSURANCE: u64 = 0;
+
 /// Hands a transfer to the admin API; returns what it said.
 pub async fn send(
     admin: &Admin,
     path: &str,
-    name: &str,
+    to: &To,
     transfer: u64,
     amount: &str,
 ) -> Result<Value, Error> {
-    let known = admin.get("/admin/accounts").await?;
-    let account = account_of(&known, name).ok_or_else(|| Error::Refused {
-        what: path.to_owned(),
-        reason: format!("there is no account {name}"),
-    })?;
+    let account = match to {
+        To::Insurance => INSURANCE,
+        To::Account(name) => {
+            let known = admin.get("/admin/accounts").await?;
+            account_of(&known, name).ok_or_else(|| Error::Refused {
+                what: path.to_owned(),
+                reason: format!("there is no account {name}"),
+            })?
+        }
+    };
     let body = json!({ "account": account, "transfer": transfer, "amount": amount });
     admin.post(path, &body).await
 }

@@ -133,6 +133,15 @@ fn an_account_has_a_key_that_works_and_its_deposit_once() {
     let stranger = json!({ "account": 99, "transfer": 1, "amount": "1" });
     assert_eq!(post(&venue, "/admin/deposits", &stranger).0, 400);
     assert_eq!(post(&venue, "/admin/withdrawals", &stranger).0, 400);
+    // the insurance fund takes money, and gives none
+    let fund = json!({ "account": 0, "transfer": 1, "amount": "250" });
+    assert_eq!(get(&venue, "/admin/status")["insurance"]["wallet"], "0.00000000");
+    assert_eq!(post(&venue, "/admin/deposits", &fund).1["booked"], true);
+    assert_eq!(post(&venue, "/admin/deposits", &fund).1["booked"], false);
+    assert_eq!(post(&venue, "/admin/withdrawals", &fund).0, 400);
+    let insurance = &get(&venue, "/admin/status")["insurance"];
+    let whole = json!({ "wallet": "250.00000000", "cash": { "0": "250.00000000" } });
+    assert_eq!(insurance, &whole);
     for transfer in [1, 2] {
         let body = json!({ "account": account, "transfer": transfer, "amount": "0.5" });
         let (status, paid) = post(&venue, "/admin/withdrawals", &body);
