@@ -11,8 +11,8 @@ use crate::auditor::{Auditor, Leg};
 /// What stands behind a position at the marks, and the least that must.
 #[derive(Clone, Copy, Debug)]
 pub struct Worth {
-    equity: i128,
-    maintenance: i128,
+    pub equity: i128,
+    pub maintenance: i128,
     /// Of an isolated position: what its account has beside it.
     beside: Option<i128>,
 }
@@ -56,7 +56,7 @@ impl Auditor {
         }
     }
 
-    fn cross_worth(&self, account: u32) -> Worth {
+    pub fn cross_worth(&self, account: u32) -> Worth {
         let mut cross = Worth { equity: 0, maintenance: 0, beside: None };
         cross.equity = self.cash.get(&account).copied().unwrap_or(0).into();
         let legs = (account, 0, 0)..=(account, u16::MAX, u8::MAX);

@@ -35,6 +35,7 @@ mod listing;
 mod modes;
 mod need;
 mod recalls;
+mod rescue;
 mod settling;
 mod snapshot;
 mod states;

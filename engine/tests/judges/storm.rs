@@ -11,14 +11,15 @@ use proptest::prelude::*;
 use protocol::{
     Command, Event, Reject, ShardId,
     command::{LinkAck, Tick},
-    limits::{EARMARK_US, WITHDRAW_WAIT_US},
+    limits::{EARMARK_US, SWEEP_AFTER_US, WITHDRAW_WAIT_US},
     order::{CashReason, Side},
 };
 
 use crate::{
-    bench::{Bench, CAPACITY, Collected},
+    bench::{Bench, CAPACITY, Collected, index},
     differential::cases,
     lending::{Cluster, deposit, lend},
+    sweeps::link,
     trading::limit,
     withdrawals::withdraw,
 };
@@ -49,6 +50,15 @@ struct Durable {
     applied: BTreeMap<u8, u64>,
 }
 
+/// What has happened in a storm, to know that it does.
+#[derive(Default)]
+struct Told {
+    calls: usize,
+    urgent: usize,
+    swept: usize,
+    debts: usize,
+}
+
 struct Storm {
     gate: Gate,
     random: u64,
@@ -66,8 +76,26 @@ impl Storm {
         let random = seed.wrapping_mul(2).wrapping_add(1);
         let (durable, applied) = (Default::default(), BTreeMap::new());
         let mut storm = Self { gate, random, nodes, durable, applied, wire: Vec::new() };
-        (0..NODES).for_each(|node| storm.commit(node));
+        for account in 1..=3 {
+            storm.send(0, &deposit(account, 1, 90_000));
+            for shard in 1..=3 {
+                storm.send(0, &lend(account, shard, 25_000));
+            }
+        }
+        for shard in 1..NODES {
+            storm.send(shard, &link(true));
+        }
+        storm.carry_all();
         storm
+    }
+
+    /// Everything becomes durable, and comes.
+    fn carry_all(&mut self) {
+        (0..NODES).for_each(|node| self.commit(node));
+        (0..NODES).for_each(|node| self.offer(node));
+        while !self.wire.is_empty() {
+            self.deliver(0, false, false);
+        }
     }
 
     fn below(&mut self, n: usize) -> usize {
@@ -150,6 +178,8 @@ impl Storm {
                 Command::Grant(message) => message.link_seq = next(0),
                 Command::Recall(message) => message.link_seq = next(0),
                 Command::Return(message) => message.link_seq = next(message.from.0),
+                Command::MarginCall(message) => message.link_seq = next(message.from.0),
+                Command::Debt(message) => message.link_seq = next(message.from.0),
                 _ => {}
             }
         }
@@ -159,14 +189,18 @@ impl Storm {
     fn step(&mut self, transfer: u64) {
         let (account, shard) = (1 + self.below(3) as u32, 1 + self.below(3));
         let amount = 100 + 100 * self.below(400) as i64;
-        match self.below(20) {
-            0 => self.send(0, &deposit(account, transfer, amount)),
+        match self.below(28) {
+            // sometimes the insurance fund
+            0 => {
+                let account = if amount < 4_000 { 0 } else { account };
+                self.send(0, &deposit(account, transfer, amount));
+            }
             1 => self.send(0, &lend(account, shard as u8, amount)),
             2 => self.send(0, &withdraw(account, transfer, amount)),
             3 | 4 => {
                 let side = Side::ALL[self.below(2)];
-                let price = 97 + self.below(7) as i64;
-                self.send(shard, &Command::Place(limit(account, side, price, 1)));
+                let (price, qty) = (97 + self.below(7) as i64, 1 + self.below(5) as i64);
+                self.send(shard, &Command::Place(limit(account, side, price, qty)));
             }
             5 => {
                 let node = self.below(NODES);
@@ -185,6 +219,17 @@ impl Storm {
                 let node = self.below(NODES);
                 self.offer(node);
             }
+            20 | 21 => self.mark(shard),
+            24 | 25 => self.deal(shard, account),
+            22 => {
+                self.nodes[shard].ts += SWEEP_AFTER_US;
+                self.send(shard, &Command::Tick(Tick { _reserved: 0 }));
+                self.mark(shard);
+            }
+            23 => {
+                let up = self.below(3) > 0;
+                self.send(shard, &link(up));
+            }
             _ => {
                 if !self.wire.is_empty() {
                     let at = self.below(self.wire.len());
@@ -195,18 +240,27 @@ impl Storm {
         }
     }
 
+    /// An account and its neighbour trade with each other.
+    fn deal(&mut self, shard: usize, account: u32) {
+        let (price, qty) = (97 + self.below(7) as i64, 2 + self.below(4) as i64);
+        self.send(shard, &Command::Place(limit(account, Side::Buy, price, qty)));
+        self.send(shard, &Command::Place(limit(account % 3 + 1, Side::Sell, price, qty)));
+    }
+
+    /// Moves a mark, by as much as brings some into need.
+    fn mark(&mut self, shard: usize) {
+        let mark = 88 + self.below(25) as i64;
+        self.send(shard, &index(1, mark));
+    }
+
     /// The weather clears: everything becomes durable, comes, and is acknowledged.
     fn heal(&mut self) -> Result<(), String> {
         for round in 0..QUIET_AFTER {
-            (0..NODES).for_each(|node| self.commit(node));
             if round == 100 {
                 self.nodes[0].ts += WITHDRAW_WAIT_US;
                 self.send(0, &Command::Tick(Tick { _reserved: 0 }));
             }
-            (0..NODES).for_each(|node| self.offer(node));
-            while !self.wire.is_empty() {
-                self.deliver(0, false, false);
-            }
+            self.carry_all();
             let known = |(to, ..): &(ShardId, u64, Command)| usize::from(to.0) < NODES;
             let quiet = self.nodes.iter().all(|node| !node.engine.outbox().any(|m| known(&m)));
             if quiet && round > 100 {
@@ -220,10 +274,11 @@ impl Storm {
     }
 
     /// Counts all money from the logs.
-    fn audit(&self) -> Result<(), String> {
+    fn audit(&self) -> Result<Told, String> {
         let (mut cash, mut entries) = (BTreeMap::new(), BTreeMap::new());
         let (mut fees, mut outside) = (0i128, 0i128);
         let (mut held, mut paid) = (BTreeSet::new(), BTreeSet::new());
+        let (mut told, mut owed) = (Told::default(), BTreeMap::new());
         for (node, bench) in self.nodes.iter().enumerate() {
             let mut collected = Collected::default();
             let mut engine = Engine::new(CAPACITY);
@@ -240,7 +295,22 @@ impl Storm {
                         if matches!(change.reason, CashReason::Deposit | CashReason::Withdraw) {
                             outside += i128::from(change.delta);
                         }
+                        if change.reason == CashReason::Repayment && !change.account.is_insurance()
+                        {
+                            *owed.entry(change.account.0).or_insert(0i128) +=
+                                i128::from(change.delta);
+                        }
                     }
+                    Event::LiquidationFeePaid(fee) => {
+                        _ = cash.insert((node, fee.account.0), fee.cash.into());
+                    }
+                    Event::DebtIssued(debt) => {
+                        told.debts += 1;
+                        *owed.entry(debt.account.0).or_insert(0) += i128::from(debt.amount);
+                    }
+                    Event::MarginCallIssued(_) => told.calls += 1,
+                    Event::RecallIssued(recall) => told.urgent += usize::from(recall.urgent),
+                    Event::ReturnIssued(back) => told.swept += usize::from(back.lend == 0),
                     Event::Trade(trade) => {
                         for fill in [trade.taker, trade.maker] {
                             let key = (node, fill.account.0);
@@ -268,18 +338,23 @@ impl Storm {
         if booked != outside {
             return Err(format!("{outside} came in, {booked} are there"));
         }
-        if held.is_empty() { Ok(()) } else { Err(format!("still held: {held:?}")) }
+        for (account, owed) in owed {
+            let free = cash.get(&(0, account)).copied().unwrap_or(0);
+            if owed < 0 || owed > 0 && free > 0 {
+                return Err(format!("{account} has {free} free and owes {owed}"));
+            }
+        }
+        if held.is_empty() { Ok(told) } else { Err(format!("still held: {held:?}")) }
     }
 }
 
-fn storm(seed: u64, gate: Gate) -> Result<usize, String> {
+fn storm(seed: u64, gate: Gate) -> Result<Told, String> {
     let mut storm = Storm::new(seed, gate);
     for step in 1..=STEPS {
-        storm.step(step as u64);
+        storm.step(1 + step as u64);
     }
     storm.heal()?;
-    storm.audit()?;
-    Ok(storm.nodes.iter().map(|node| node.log.len()).sum())
+    storm.audit()
 }
 
 proptest! {
@@ -291,6 +366,19 @@ proptest! {
             prop_assert!(false, "seed {}: {}", seed, fault);
         }
     }
+}
+
+#[test]
+fn storms_bring_calls_and_rest() {
+    let mut all = Told::default();
+    for told in (0..40).map(|seed| storm(seed, Gate::Both).unwrap()) {
+        all.calls += told.calls;
+        all.urgent += told.urgent;
+        all.swept += told.swept;
+        all.debts += told.debts;
+    }
+    let Told { calls, urgent, swept, debts } = all;
+    assert!(calls > 20 && urgent > 5 && swept > 20, "{calls} {urgent} {swept} {debts}");
 }
 
 #[test]

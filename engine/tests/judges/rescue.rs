@@ -1,0 +1,182 @@
+//! Who has what he needs on another shard is not liquidated: the shards and their ledger together,
+//! with marks that move on one shard at a time and messages that come in time.
+
+use proptest::prelude::*;
+use protocol::{
+    AccountId, Command, Event,
+    command::Tick,
+    event::OrderAccepted,
+    limits::EARMARK_US,
+    order::{OrderOrigin, Side},
+};
+
+use crate::{
+    auditor::Auditor,
+    bench::{Bench, index},
+    differential::cases,
+    lending::{Cluster, deposit, lend},
+    sweeps::link,
+    trading::limit,
+};
+
+const ACCOUNTS: u32 = 3;
+/// Ticks after a mark, each of which does what has come due.
+const TURNS: usize = 6;
+
+struct Venue {
+    cluster: Cluster,
+    /// By trading shard, from 1 on: a replay of its log, and who listens to it.
+    audits: [(Bench, Auditor); 4],
+    marks: [i64; 4],
+    /// Calls that brought something, and accounts that were liquidated all the same.
+    helped: usize,
+    liquidated: usize,
+}
+
+impl Venue {
+    fn new() -> Self {
+        let mut cluster = Cluster::new();
+        for shard in 1..4 {
+            cluster.send(shard, &link(true));
+        }
+        for account in 1..=ACCOUNTS {
+            cluster.send(0, &deposit(account, 1, 75_000));
+            for shard in 1..4 {
+                cluster.send(0, &lend(account, shard, 25_000));
+            }
+        }
+        cluster.drain();
+        let audits = [0, 1, 2, 3].map(|shard| (Bench::new(shard), Auditor::default()));
+        Self { cluster, audits, marks: [100; 4], helped: 0, liquidated: 0 }
+    }
+
+    fn listen(&mut self, shard: usize) -> &Auditor {
+        let node = &self.cluster.nodes[shard];
+        let (replay, auditor) = &mut self.audits[shard];
+        let known = replay.log.len();
+        for (header, payload) in node.log.iter().skip(known) {
+            replay.ts = header.ts - 1;
+            auditor.take(header.ts, &replay.apply_bytes(header.kind, payload).events());
+        }
+        auditor
+    }
+
+    /// What other shards could give to an account in need, and what is free.
+    fn elsewhere(&mut self, account: u32, shard: usize) -> i128 {
+        let others = (1..4).filter(|other| *other != shard);
+        let spare: i128 = others
+            .map(|other| {
+                let worth = self.listen(other).cross_worth(account);
+                (worth.equity - (6 * worth.maintenance + 4).div_euclid(5)).max(0)
+            })
+            .sum();
+        let free = self.cluster.cash.get(&(0, account)).copied().unwrap_or(0);
+        spare + i128::from(free).max(0)
+    }
+
+    /// Moves a shard's mark, and lets ledger and shards do what follows from it.
+    fn mark(&mut self, shard: usize, mark: i64) -> Result<(), TestCaseError> {
+        self.marks[shard] = mark;
+        for node in &mut self.cluster.nodes {
+            // earmarks are over, and no index is stale
+            node.ts += EARMARK_US;
+        }
+        for other in (1..4).filter(|other| *other != shard) {
+            self.cluster.send(other, &index(1, self.marks[other]));
+        }
+        self.settle(shard)?;
+        self.cluster.send(shard, &index(1, mark));
+        self.settle(shard)
+    }
+
+    fn settle(&mut self, shard: usize) -> Result<(), TestCaseError> {
+        let mut called = Vec::new();
+        for _ in 0..TURNS {
+            let events = self.cluster.send(shard, &Command::Tick(Tick { _reserved: 0 }));
+            for event in &events {
+                match event {
+                    Event::MarginCallIssued(call) => called.push(call.account),
+                    Event::OrderAccepted(order) if order.origin == OrderOrigin::Liquidation => {
+                        self.liquidated += 1;
+                        self.judge(order, shard, &called)?;
+                    }
+                    _ => {}
+                }
+            }
+            let before = called.iter().map(|account| self.cash(shard, *account)).sum::<i64>();
+            self.cluster.drain();
+            let after = called.iter().map(|account| self.cash(shard, *account)).sum::<i64>();
+            self.helped += usize::from(after > before);
+        }
+        Ok(())
+    }
+
+    /// One that was called for at these marks has got all that there was.
+    fn judge(
+        &mut self,
+        order: &OrderAccepted,
+        shard: usize,
+        called: &[AccountId],
+    ) -> Result<(), TestCaseError> {
+        if called.contains(&order.account) {
+            let left = self.elsewhere(order.account.0, shard);
+            prop_assert_eq!(left, 0, "shard {} liquidates {:?}", shard, order);
+        }
+        Ok(())
+    }
+
+    fn cash(&self, shard: usize, account: AccountId) -> i64 {
+        self.cluster.cash.get(&(shard as u8, account.0)).copied().unwrap_or(0)
+    }
+
+    /// An account and its neighbour trade with each other, as far as they have margin there.
+    fn deal(&mut self, shard: usize, account: u32, qty: i64) {
+        let price = self.marks[shard];
+        let other = account % ACCOUNTS + 1;
+        self.cluster.send(shard, &Command::Place(limit(account, Side::Buy, price, qty)));
+        self.cluster.send(shard, &Command::Place(limit(other, Side::Sell, price, qty)));
+    }
+
+    fn step(&mut self, step: (u8, usize, u32, i64)) -> Result<(), TestCaseError> {
+        let (choice, shard, account, size) = step;
+        match choice {
+            0 | 1 => self.deal(shard, account, 1 + size % 5),
+            _ => {
+                let mark = (self.marks[shard] + size - 10).clamp(88, 113);
+                return self.mark(shard, mark);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u8, usize, u32, i64)>> {
+    prop::collection::vec((0u8..5, 1usize..4, 1..=ACCOUNTS, 0i64..21), 1..60)
+}
+
+proptest! {
+    #![proptest_config(cases(40, 8_000))]
+
+    #[test]
+    fn nobody_is_liquidated_who_has_it_elsewhere(steps in steps()) {
+        let mut venue = Venue::new();
+        for step in steps {
+            venue.step(step)?;
+        }
+    }
+}
+
+#[test]
+fn calls_help() {
+    let mut venue = Venue::new();
+    let mut random = 7u64;
+    let mut below = |n: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % n
+    };
+    for _ in 0..400 {
+        let step = (below(5) as u8, 1 + below(3) as usize, 1 + below(3) as u32, below(21) as i64);
+        venue.step(step).unwrap();
+    }
+    assert!(venue.helped > 5, "{} calls helped", venue.helped);
+}
