@@ -79,6 +79,6 @@ fn read(options: &Options) -> Result<Ready, run::Error> {
 async fn start(options: &Options) -> Result<(), run::Error> {
     match read(options)? {
         Ready::Gateway(config) => run::gateway(config).await,
-        Ready::Feed(config, plan) => run::feed(config, plan).await,
+        Ready::Feed(config, plan) => run::feed(config, plan, &options.config).await,
     }
 }

@@ -3,7 +3,9 @@
 //! A gateway that has lost the shards, its database or its driver is of no use and cannot heal
 //! itself: it ends with an exit code that says why, and whoever supervises it starts it anew.
 
-use std::{future::Future, io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    future::Future, io, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration,
+};
 
 use axum::Router;
 use parking_lot::RwLock;
@@ -144,7 +146,7 @@ pub async fn gateway(config: Config) -> Result<(), Error> {
 }
 
 /// Sends index prices until a signal ends it.
-pub async fn feed(config: FeedConfig, plan: Plan) -> Result<(), Error> {
+pub async fn feed(config: FeedConfig, plan: Plan, path: &Path) -> Result<(), Error> {
     let transport = AeronTransport::connect(&config.aeron_dir)?;
     let (tell, lost) = oneshot::channel();
     let settings = feed::link_settings(&config);
@@ -152,7 +154,7 @@ pub async fn feed(config: FeedConfig, plan: Plan) -> Result<(), Error> {
     tokio::select! {
         signal = end_signal() => signal.map_err(Error::from),
         error = lost => Err(error.map_or(Error::Ended { what: "the link" }, Error::from)),
-        ended = feed::run(&config, &plan, &link) => ended.map_err(Error::from),
+        ended = feed::run(&config, plan, path, &link) => ended.map_err(Error::from),
     }
 }
 

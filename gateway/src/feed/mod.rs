@@ -2,7 +2,8 @@
 //!
 //! It sends each shard one frame of prices a period. A symbol's index is simulated, and then
 //! its table in the configuration is named so, or combined from real sources. A restarted feed
-//! goes on from the last simulated prices in the shards' logs, which it learns from a gateway.
+//! goes on from the last simulated prices in the shards' logs, which it learns from a gateway; so
+//! does one whose configuration is written anew, as when a symbol is listed.
 
 mod announced;
 pub mod board;
@@ -19,9 +20,11 @@ pub mod source;
 mod ticker;
 mod venue;
 mod walk;
+mod watched;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::Duration,
 };
 
@@ -39,6 +42,7 @@ pub use config::{FeedConfig, Plan};
 use source::Sources;
 use venue::{Listed, Venue};
 use walk::Walk;
+use watched::Watched;
 
 /// Two prices a second and symbol: more would keep an idle cluster awake.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -86,14 +90,24 @@ impl Listener for Deaf {
     fn apply(&mut self, _: &[Received]) {}
 }
 
-/// Sends prices until the process is ended.
-pub async fn run(config: &FeedConfig, plan: &Plan, link: &Client) -> Result<(), FeedError> {
+/// Sends prices until the process is ended, of what its file names at the time.
+pub async fn run(
+    config: &FeedConfig,
+    plan: Plan,
+    path: &Path,
+    link: &Client,
+) -> Result<(), FeedError> {
+    let mut file = Watched::new(path);
+    let mut sources = Sources::start(&plan)?;
     let mut market = Market::new(plan, Venue::new(&config.admin_url, &config.admin_token)?);
-    let mut sources = Sources::start(plan)?;
     let orders = link.orders();
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        if let Some(plan) = file.change() {
+            sources = Sources::start(&plan)?;
+            market = Market::new(plan, market.venue);
+        }
         market.look().await;
         if market.listed.is_empty() {
             sleep(RETRY).await;
@@ -109,18 +123,19 @@ pub async fn run(config: &FeedConfig, plan: &Plan, link: &Client) -> Result<(), 
 }
 
 /// The symbols of a plan that are listed, and the walks of those that are simulated.
-struct Market<'a> {
-    plan: &'a Plan,
+struct Market {
+    plan: Plan,
     venue: Venue,
     listed: BTreeMap<String, Listed>,
     walks: BTreeMap<String, Walk>,
-    missing: BTreeSet<&'a str>,
+    missing: BTreeSet<String>,
     looked: Option<Instant>,
 }
 
-impl<'a> Market<'a> {
-    fn new(plan: &'a Plan, venue: Venue) -> Self {
-        let (listed, walks, missing) = (BTreeMap::new(), BTreeMap::new(), plan.symbols());
+impl Market {
+    fn new(plan: Plan, venue: Venue) -> Self {
+        let missing = plan.symbols().into_iter().map(str::to_owned).collect();
+        let (listed, walks) = (BTreeMap::new(), BTreeMap::new());
         Self { plan, venue, listed, walks, missing, looked: None }
     }
 
@@ -140,7 +155,7 @@ impl<'a> Market<'a> {
     fn adopt(&mut self, listed: Vec<(String, Listed)>) {
         let before = self.missing.len();
         for (name, symbol) in listed {
-            if !self.missing.remove(name.as_str()) {
+            if !self.missing.remove(&name) {
                 continue;
             }
             if let Some(base) = self.plan.bases.get(&name) {
@@ -232,9 +247,9 @@ mod tests {
     fn simulated_symbols_walk_from_the_last_price_and_others_wait_for_theirs() {
         let bases = [("A".to_owned(), 1_000_000), ("B".to_owned(), 1_000_000)].into();
         let plan = Plan { sources_min: 1, seed: 0, bases, http: Vec::new() };
-        let mut market = Market::new(&plan, Venue::new("http://127.0.0.1:1", "").unwrap());
+        let mut market = Market::new(plan, Venue::new("http://127.0.0.1:1", "").unwrap());
         market.adopt(vec![("A".into(), listed(1, 1, 0)), ("C".into(), listed(3, 1, 0))]);
-        assert_eq!(market.missing, ["B"].into());
+        assert_eq!(market.missing, ["B".to_owned()].into());
         market.adopt(vec![("A".into(), listed(1, 1, 7)), ("B".into(), listed(2, 2, 2_000_000))]);
         let walked: BTreeMap<String, i64> = market.walk().collect();
         assert!((999_000..1_001_000).contains(&walked["A"]), "{walked:?}");
