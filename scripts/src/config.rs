@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use crate::{Error, layout::Layout, layout::write_atomically, load::Seed, secrets::Secrets};
+use crate::{Error, feed, layout::Layout, layout::write_atomically, load::Seed, secrets::Secrets};
 
 /// Shards of a local cluster, the ledger (0) included.
 pub const SHARDS: u8 = 4;
@@ -24,7 +24,7 @@ pub fn write(layout: &Layout, secrets: &Secrets, ports: Ports, seed: &Seed) -> R
         write_private(&layout.config(&format!("engine-{shard}")), &text)?;
     }
     write_private(&layout.config("gateway"), &gateway(layout, secrets, ports))?;
-    write_private(&layout.config("feed"), &feed(layout, secrets, ports, seed))
+    feed::write(layout, &feed_header(layout, secrets, ports), seed)
 }
 
 /// The channel that everybody on this machine sends to and listens on.
@@ -60,28 +60,14 @@ fn gateway(layout: &Layout, secrets: &Secrets, ports: Ports) -> String {
     out
 }
 
-fn feed(layout: &Layout, secrets: &Secrets, ports: Ports, seed: &Seed) -> String {
+fn feed_header(layout: &Layout, secrets: &Secrets, ports: Ports) -> String {
     let mut out = common(layout, secrets, ports);
     let _ = writeln!(out, "admin_url = \"http://127.0.0.1:{}\"", ports.admin);
     let _ = writeln!(out, "admin_token = {}", text(&secrets.admin_token));
-    for instrument in &seed.instruments {
-        if let Some(price) = &instrument.index_price {
-            let symbol = text(&instrument.symbol);
-            let _ = writeln!(out, "\n[[simulation]]\nsymbol = {symbol}\nprice = {}", text(price));
-        }
-    }
-    if let Some(least) = seed.index.sources_min {
-        // before the first table, where a key of the whole file has to be
-        out = format!("sources_min = {least}\n{out}");
-    }
-    for source in &seed.index.sources {
-        let table = toml::to_string(source).expect("a source is plain keys and one table");
-        let _ = write!(out, "\n[[http]]\n{}", table.replace("[symbols]", "[http.symbols]"));
-    }
     out
 }
 
-fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     write_atomically(path, text.as_bytes(), 0o600)
 }
 
@@ -96,27 +82,6 @@ fn text(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn index_sources_reach_the_feed() {
-        let seed = "[index]\nsources_min = 2\n[[index.source]]\nname = \"a\"\nweight = 3\n\
-                    url = \"https://127.0.0.1/fapi/v1/ticker/price\"\nsymbols = { B = \"BUSDT\" }\n\
-                    [[instrument]]\nsymbol = \"B\"";
-        let local = include_str!("../seed/local.toml");
-        let row = local.split("symbol = \"XRPUSDT\"").nth(1).unwrap();
-        let seed = format!("{seed}{}", row.replace("index_price", "# index_price"));
-        let seed = Seed::parse(&seed, Path::new("seed.toml")).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path()).unwrap();
-        layout.prepare().unwrap();
-        let secrets = Secrets::load_or_draw(&layout).unwrap();
-        let ports = Ports { rest: 1, admin: 2, aeron: 3 };
-        let written: toml::Table = toml::from_str(&feed(&layout, &secrets, ports, &seed)).unwrap();
-        assert_eq!(written["sources_min"].as_integer(), Some(2));
-        let source = &written["http"][0];
-        assert_eq!(source["symbols"]["B"].as_str(), Some("BUSDT"));
-        assert_eq!((source["weight"].as_integer(), source.get("poll_ms")), (Some(3), None));
-    }
 
     #[test]
     fn strange_paths_stay_one_value() {

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod config;
 pub mod drill;
 pub mod error;
+pub mod feed;
 pub mod layout;
 pub mod load;
 pub mod process;
@@ -17,6 +18,7 @@ pub mod rest;
 pub mod secrets;
 pub mod status;
 pub mod supervisor;
+pub mod symbol;
 pub mod transfer;
 pub mod up;
 

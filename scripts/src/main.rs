@@ -9,10 +9,11 @@ use exchange::{
     bots,
     cluster::ClusterFile,
     drill::{self, KillOptions, Target},
+    feed,
     layout::Layout,
     load::{self, Account, Seed},
     secrets::Secrets,
-    status,
+    status, symbol,
     transfer::{self, To},
     up::{self, UpOptions},
 };
@@ -59,11 +60,16 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Seed instruments, brackets, accounts and deposits from a file
+    /// List symbols, or change them, and set brackets, open accounts and book deposits from a file
     Load {
         file: PathBuf,
         #[arg(long, default_value = "data")]
         data: PathBuf,
+    },
+    /// What is listed, and what it accepts
+    Symbol {
+        #[command(subcommand)]
+        action: SymbolAction,
     },
     /// Accounts of the venue
     Account {
@@ -86,6 +92,28 @@ enum Action {
         #[arg(long)]
         base: String,
         #[arg(long)]
+        data: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum SymbolAction {
+    /// Show every symbol
+    List {
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring a symbol into a state
+    State {
+        symbol: String,
+        /// TRADING, REDUCE_ONLY, CANCEL_ONLY, HALT; or SETTLING: cancel all orders, close all positions, halt
+        state: String,
+        /// With SETTLING: what its positions are closed at, instead of at the mark
+        #[arg(long)]
+        price: Option<String>,
+        #[arg(long, default_value = "data")]
         data: PathBuf,
     },
 }
@@ -206,7 +234,23 @@ async fn act(action: Action) -> Result<(), Error> {
             for account in &accounts {
                 println!("{account}");
             }
+            feed::teach(&Layout::new(&data)?, &seed).await?;
             println!("{} instruments, {} accounts", seed.instruments.len(), accounts.len());
+            Ok(())
+        }
+        Action::Symbol { action: SymbolAction::List { data, json } } => {
+            let symbols = symbol::list(&admin(&data)?).await?;
+            if json {
+                println!("{symbols:#}")
+            } else {
+                print!("{}", symbol::show(&symbols))
+            }
+            Ok(())
+        }
+        Action::Symbol { action: SymbolAction::State { symbol, state, price, data } } => {
+            let admin = admin(&data)?;
+            let said = symbol::set_state(&admin, &symbol, &state, price.as_deref()).await?;
+            println!("{said:#}");
             Ok(())
         }
         Action::Account { action: AccountAction::Add { name, deposit, public_key, data } } => {

@@ -25,9 +25,10 @@ use crate::{
     bots,
     cluster::{ClusterFile, is_alive},
     config::{self, Ports, SHARDS},
+    feed,
     layout::Layout,
     load::{self, Account, Seed},
-    process::{ProcessSpec, beside, log_tail, signal},
+    process::{ProcessSpec, log_tail, signal},
     rest::Rest,
     secrets::Secrets,
     supervisor::Supervisor,
@@ -72,7 +73,7 @@ pub async fn up(options: &UpOptions) -> Result<(), Error> {
     for spec in specs(&layout, &secrets, ports, options.bots) {
         spec.check()?;
     }
-    check_feed(&layout).await?;
+    feed::check(&layout.config("feed")).await?;
 
     let mut stop = StopSignals::new()?;
     let mut supervisor = Supervisor::new(layout.clone(), cluster_file(&secrets, ports));
@@ -216,20 +217,6 @@ async fn shards_serving(admin: &Admin) -> Option<usize> {
     let status = admin.get("/admin/status").await.ok()?;
     let shards = status["shards"].as_array()?;
     Some(shards.iter().filter(|s| s["ready"] == true).count())
-}
-
-/// Lets the feed say what is wrong with its configuration, before anything runs.
-async fn check_feed(layout: &Layout) -> Result<(), Error> {
-    let path = layout.config("feed");
-    let mut command = tokio::process::Command::new(beside("gateway"));
-    command.args(["--role", "feed", "--check", "--config"]).arg(&path);
-    let output = command.output().await;
-    let output = output.map_err(|source| Error::Spawn { role: "the feed".to_owned(), source })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Feed { path, reason })
 }
 
 /// Other venues may be away: a cluster serves without their prices, and nobody waits for long.
