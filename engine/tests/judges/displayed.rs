@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use protocol::{
     AccountId, Command, Event, Reject, SymbolId,
-    command::{CancelAll, Lend, Place, Tick},
+    command::{CancelAll, Place, Tick},
     limits::{EARMARK_US, RECALL_WAIT_US, SWEEP_AFTER_US},
     order::Side,
 };
@@ -55,18 +55,9 @@ impl Venue {
     fn place(&mut self, shard: usize, order: Place) -> (Reject, bool) {
         let others: i128 = (1..4).filter(|at| *at != shard).map(|at| self.available(at)).sum();
         let free = i128::from(self.cluster.cash.get(&(0, order.account.0)).copied().unwrap_or(0));
-        let first = outcome(&self.cluster.send(shard, &Command::Place(order)));
-        if first.reject != Reject::NeedMargin {
-            return (first.reject, false);
-        }
-        let fits = i128::from(first.amount) <= free + others;
-        let (account, amount) = (order.account, first.amount);
-        let body = Lend { account, shard: protocol::ShardId(shard as u8), _pad: [0; 3], amount };
-        self.cluster.send(0, &Command::Lend(body));
-        self.cluster.drain();
-        let events = self.cluster.nodes[shard].send_as(0, true, &Command::Place(order));
-        self.cluster.note(shard, &events);
-        (outcome(&events).reject, fits)
+        let test = outcome(&self.cluster.send(shard, &Command::TestPlace(order)));
+        let fits = test.reject == Reject::NeedMargin && i128::from(test.amount) <= free + others;
+        (self.cluster.place(shard, order), fits)
     }
 
     /// Everybody rests until what he has not used has gone home.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use protocol::{
     AccountId, Command, Event, Reject, ShardId,
-    command::{Deposit, Lend, LinkAck, Tick},
+    command::{Deposit, Lend, LinkAck, Place, Tick},
     event::LendSettled,
     limits::{EARMARK_US, RECALL_WAIT_US},
     order::{AlgoStatus, CashReason, Side},
@@ -40,6 +40,8 @@ pub struct Cluster {
     pub cash: BTreeMap<(u8, u32), i64>,
     /// The last word of each account's entry value by shard, each of which has one symbol.
     entries: BTreeMap<(u8, u32), i64>,
+    /// And of its positions.
+    pub positions: BTreeMap<(u8, u32), i64>,
     fees: i128,
     /// Deposits less withdrawals.
     pub deposited: i128,
@@ -54,7 +56,14 @@ impl Cluster {
             node.ok(&Command::SetBrackets(brackets(1)));
             node.ok(&index(1, 100));
         }
-        Self { nodes, cash: BTreeMap::new(), entries: BTreeMap::new(), fees: 0, deposited: 0 }
+        Self {
+            nodes,
+            cash: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            fees: 0,
+            deposited: 0,
+        }
     }
 
     /// Sends a command to a node and takes note of money.
@@ -77,10 +86,14 @@ impl Cluster {
                     self.deposited += i128::from(change.delta);
                 }
             }
+            if let Event::LiquidationFeePaid(fee) = event {
+                self.cash.insert((node as u8, fee.account.0), fee.cash);
+            }
             if let Event::Trade(trade) = event {
                 for fill in [&trade.taker, &trade.maker] {
                     self.cash.insert((node as u8, fill.account.0), fill.cash);
                     self.entries.insert((node as u8, fill.account.0), fill.entry);
+                    self.positions.insert((node as u8, fill.account.0), fill.position);
                     self.fees += i128::from(fill.fee);
                 }
             }
@@ -105,6 +118,37 @@ impl Cluster {
             self.send(from, &Command::LinkAck(LinkAck { peer, _pad: [0; 7], link_seq }));
         }
         events
+    }
+
+    /// What an account has on a shard at a mark, with unrealised profit, and what it must keep.
+    pub fn worth(&self, shard: u8, account: u32, mark: i64) -> (i128, i128) {
+        let of = |map: &BTreeMap<(u8, u32), i64>| {
+            i128::from(map.get(&(shard, account)).copied().unwrap_or(0))
+        };
+        let value = of(&self.positions) * i128::from(mark * spec(1).mult);
+        let table = brackets(1);
+        let rows = table.rows[..usize::from(table.count)].iter();
+        // each part of the value at its own bracket's rate
+        let parts = rows.map(|row| {
+            let part = value.abs().min(row.cap.into()) - i128::from(row.floor);
+            part.max(0) * i128::from(row.maintenance)
+        });
+        let must_stay = -(-parts.sum::<i128>()).div_euclid(100_000_000);
+        (of(&self.cash) + value - of(&self.entries), must_stay)
+    }
+
+    /// Sends an order as a gateway does: when it lacks margin, once more with what the ledger
+    /// lends. How it ended.
+    pub fn place(&mut self, shard: usize, order: Place) -> Reject {
+        let first = outcome(&self.send(shard, &Command::Place(order)));
+        if first.reject != Reject::NeedMargin {
+            return first.reject;
+        }
+        self.send(0, &lend(order.account.0, shard as u8, first.amount));
+        self.drain();
+        let events = self.nodes[shard].send_as(0, true, &Command::Place(order));
+        self.note(shard, &events);
+        outcome(&events).reject
     }
 
     /// Everything unacknowledged, delivered and acknowledged, until nothing is.

@@ -11,8 +11,7 @@ use protocol::{
 };
 
 use crate::{
-    auditor::Auditor,
-    bench::{Bench, index},
+    bench::index,
     differential::cases,
     lending::{Cluster, deposit, lend},
     sweeps::link,
@@ -25,9 +24,8 @@ const TURNS: usize = 6;
 
 struct Venue {
     cluster: Cluster,
-    /// By trading shard, from 1 on: a replay of its log, and who listens to it.
-    audits: [(Bench, Auditor); 4],
     marks: [i64; 4],
+    transfers: u64,
     /// Calls that brought something, and accounts that were liquidated all the same.
     helped: usize,
     liquidated: usize,
@@ -40,36 +38,23 @@ impl Venue {
             cluster.send(shard, &link(true));
         }
         for account in 1..=ACCOUNTS {
-            cluster.send(0, &deposit(account, 1, 75_000));
+            cluster.send(0, &deposit(account, 1, 45_000));
             for shard in 1..4 {
-                cluster.send(0, &lend(account, shard, 25_000));
+                cluster.send(0, &lend(account, shard, 15_000));
             }
         }
         cluster.drain();
-        let audits = [0, 1, 2, 3].map(|shard| (Bench::new(shard), Auditor::default()));
-        Self { cluster, audits, marks: [100; 4], helped: 0, liquidated: 0 }
-    }
-
-    fn listen(&mut self, shard: usize) -> &Auditor {
-        let node = &self.cluster.nodes[shard];
-        let (replay, auditor) = &mut self.audits[shard];
-        let known = replay.log.len();
-        for (header, payload) in node.log.iter().skip(known) {
-            replay.ts = header.ts - 1;
-            auditor.take(header.ts, &replay.apply_bytes(header.kind, payload).events());
-        }
-        auditor
+        Self { cluster, marks: [100; 4], transfers: 1, helped: 0, liquidated: 0 }
     }
 
     /// What other shards could give to an account in need, and what is free.
-    fn elsewhere(&mut self, account: u32, shard: usize) -> i128 {
+    fn elsewhere(&self, account: u32, shard: usize) -> i128 {
         let others = (1..4).filter(|other| *other != shard);
-        let spare: i128 = others
-            .map(|other| {
-                let worth = self.listen(other).cross_worth(account);
-                (worth.equity - (6 * worth.maintenance + 4).div_euclid(5)).max(0)
-            })
-            .sum();
+        let spare = others.map(|other| {
+            let (equity, must_stay) = self.cluster.worth(other as u8, account, self.marks[other]);
+            (equity - (6 * must_stay + 4).div_euclid(5)).max(0)
+        });
+        let spare = spare.sum::<i128>();
         let free = self.cluster.cash.get(&(0, account)).copied().unwrap_or(0);
         spare + i128::from(free).max(0)
     }
@@ -129,20 +114,25 @@ impl Venue {
         self.cluster.cash.get(&(shard as u8, account.0)).copied().unwrap_or(0)
     }
 
-    /// An account and its neighbour trade with each other, as far as they have margin there.
+    /// An account and its neighbour trade with each other, as far as they have margin.
     fn deal(&mut self, shard: usize, account: u32, qty: i64) {
         let price = self.marks[shard];
         let other = account % ACCOUNTS + 1;
-        self.cluster.send(shard, &Command::Place(limit(account, Side::Buy, price, qty)));
-        self.cluster.send(shard, &Command::Place(limit(other, Side::Sell, price, qty)));
+        self.cluster.place(shard, limit(account, Side::Buy, price, qty));
+        self.cluster.place(shard, limit(other, Side::Sell, price, qty));
     }
 
     fn step(&mut self, step: (u8, usize, u32, i64)) -> Result<(), TestCaseError> {
         let (choice, shard, account, size) = step;
         match choice {
-            0 | 1 => self.deal(shard, account, 1 + size % 5),
+            0 if size < 7 => {
+                self.transfers += 1;
+                let amount = 4_000 * size + 1;
+                self.cluster.send(0, &deposit(account, self.transfers, amount));
+            }
+            0 | 1 => self.deal(shard, account, 1 + size % 8),
             _ => {
-                let mark = (self.marks[shard] + size - 10).clamp(88, 113);
+                let mark = (self.marks[shard] + 2 * size - 20).clamp(70, 130);
                 return self.mark(shard, mark);
             }
         }
@@ -174,7 +164,7 @@ fn calls_help() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (random >> 33) % n
     };
-    for _ in 0..400 {
+    for _ in 0..1_500 {
         let step = (below(5) as u8, 1 + below(3) as usize, 1 + below(3) as u32, below(21) as i64);
         venue.step(step).unwrap();
     }
