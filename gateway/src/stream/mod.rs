@@ -13,6 +13,8 @@ mod hub;
 pub mod listen_keys;
 mod name;
 mod payload;
+#[cfg(test)]
+mod settling_test;
 mod socket;
 #[cfg(test)]
 mod stream_test;

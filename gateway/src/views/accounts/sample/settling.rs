@@ -3,7 +3,8 @@
 use protocol::{
     Cash, ClientId, CommandKind, Event, OrderId, SymbolId, Ticks, TradeId, event,
     order::{
-        OrderOrigin, OrderStatus, OrderType, PriceMatch, SelfTradePrevention, Side, TimeInForce,
+        OrderOrigin, OrderStatus, OrderType, PriceMatch, SelfTradePrevention, Side, SymbolState,
+        TimeInForce,
     },
 };
 
@@ -12,6 +13,7 @@ use super::{LEVERAGE, Toy, shard_of, spec};
 impl Toy {
     pub fn settle(&mut self, symbol: SymbolId, price: Ticks) {
         let (shard, mult) = (shard_of(symbol), spec(symbol).mult);
+        self.tell_state(symbol, SymbolState::Settling, price);
         let held: Vec<_> = self.positions.keys().filter(|key| key.1 == symbol).copied().collect();
         for (account, _, position_side) in held {
             let exposure = self.positions.get_mut(&(account, symbol, position_side)).unwrap();
@@ -68,6 +70,19 @@ impl Toy {
                 event::PositionSettled { trade, symbol, side, _pad: [0; 5], price, qty, fill };
             self.say(shard, Event::PositionSettled(settled));
         }
-        self.end(shard, CommandKind::Tick);
+        self.tell_state(symbol, SymbolState::Halted, 0);
+    }
+
+    /// As a frame of its own.
+    fn tell_state(&mut self, symbol: SymbolId, state: SymbolState, settlement: Ticks) {
+        let change = event::SymbolStateChanged {
+            symbol,
+            state,
+            index_stale: false,
+            _pad: [0; 4],
+            settlement,
+        };
+        self.say(shard_of(symbol), Event::SymbolStateChanged(change));
+        self.end(shard_of(symbol), CommandKind::Tick);
     }
 }
