@@ -48,7 +48,7 @@ funding_interval_hours = 8
 index_price = "{INDEX}"
 
 [[instrument.bracket]]
-cap = "50000"
+cap = "5000000"
 max_leverage = 50
 maintenance = "0.01"
 """

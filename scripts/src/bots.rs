@@ -111,15 +111,18 @@ async fn forever(base: String, key: ApiKey, part: Part) {
 }
 
 async fn make(rest: &Rest, spread_bps: f64) -> Result<(), Error> {
-    let markets = markets(rest).await?;
     let mut ladders: HashMap<String, Ladder> = HashMap::new();
-    for market in &markets {
-        // what an earlier life of this bot left behind
-        let orders = orders_of(rest, market).await?;
-        ladders.insert(market.symbol.clone(), Ladder { centre: 0.0, orders });
-    }
-    info!(symbols = markets.len(), "making markets");
     loop {
+        let markets = markets(rest).await?;
+        ladders.retain(|symbol, _| markets.iter().any(|market| market.symbol == *symbol));
+        for market in &markets {
+            if !ladders.contains_key(&market.symbol) {
+                // what an earlier life of this bot left behind, or a halt kept
+                let orders = orders_of(rest, market).await?;
+                info!(market.symbol, "making a market");
+                ladders.insert(market.symbol.clone(), Ladder { centre: 0.0, orders });
+            }
+        }
         let indices = indices(rest).await?;
         let positions = positions(rest).await?;
         for market in &markets {
@@ -162,13 +165,14 @@ async fn move_ladder(
 }
 
 async fn take(rest: &Rest) -> Result<(), Error> {
-    let markets = markets(rest).await?;
     loop {
-        let (pause, pick, buy) = {
-            let mut rng = rand::rng();
-            (rng.random_range(TAKER_PAUSE_MS), rng.random_range(0..markets.len()), rng.random())
-        };
+        let pause = rand::rng().random_range(TAKER_PAUSE_MS);
         sleep(Duration::from_millis(pause)).await;
+        let markets = markets(rest).await?;
+        let (pick, buy) = {
+            let mut rng = rand::rng();
+            (rng.random_range(0..markets.len()), rng.random())
+        };
         let market = &markets[pick];
         // the sources of a price may be away: other symbols are traded meanwhile
         let Some(index) = indices(rest).await?.get(&market.symbol).copied() else { continue };
@@ -218,12 +222,14 @@ async fn place(rest: &Rest, rows: &[Value]) -> Result<Vec<u64>, Error> {
     Ok(ids)
 }
 
+/// The symbols that trade now: some may be listed, or halted, at any time.
 async fn markets(rest: &Rest) -> Result<Vec<Market>, Error> {
     let info = rest.public("/fapi/v1/exchangeInfo", "").await?.done("exchangeInfo")?;
     let rows = info["symbols"].as_array().cloned().unwrap_or_default();
-    let markets: Vec<Market> = rows.iter().filter_map(Market::read).collect();
+    let trading = rows.iter().filter(|row| row["status"] == "TRADING");
+    let markets: Vec<Market> = trading.filter_map(Market::read).collect();
     if markets.is_empty() {
-        return Err(Error::Usage("the venue lists no symbol".into()));
+        return Err(Error::Usage("no symbol trades".into()));
     }
     Ok(markets)
 }
