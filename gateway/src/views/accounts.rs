@@ -11,6 +11,8 @@ mod apply_margin;
 pub mod figures;
 #[cfg(test)]
 mod forced_test;
+#[cfg(test)]
+mod liquidation_price_test;
 pub mod queues;
 #[cfg(test)]
 mod queues_test;
