@@ -50,7 +50,12 @@ pub async fn teach(layout: &Layout, seed: &Seed) -> Result<(), Error> {
     }
     let (path, next) = (layout.config("feed"), layout.config("feed-next"));
     let before = fs::read_to_string(&path).map_err(Error::file(&path))?;
-    write_private(&next, &merged(&path, &before, &before, seed)?)?;
+    let after = merged(&path, &before, &before, seed)?;
+    if after == before {
+        // a file that is as it was need not be taken over
+        return Ok(());
+    }
+    write_private(&next, &after)?;
     check(&next).await?;
     fs::rename(&next, &path).map_err(Error::file(path))
 }
@@ -156,6 +161,13 @@ mod tests {
         assert_eq!(written["symbols"]["B"].as_str(), Some("X"));
         assert_eq!((written["weight"].as_integer(), written.get("poll_ms")), (Some(3), None));
         assert_eq!(read(&text).0, [("A".into(), "2".into())]);
+    }
+
+    #[test]
+    fn what_is_loaded_twice_is_once() {
+        let seed = seed(&source("B"), &[("A", Some("2")), ("B", None)]);
+        let first = merge("", &seed);
+        assert_eq!(merged(Path::new("feed.toml"), &first, &first, &seed).unwrap(), first);
     }
 
     #[test]
