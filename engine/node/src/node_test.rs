@@ -9,7 +9,7 @@ use std::{
 
 use protocol::{
     Command, Envelope, Event, Reject, ShardId,
-    command::{Genesis, Tick},
+    command::{Genesis, LinkState, Tick},
     event::Outcome,
     wire::{self, Message, MessageKind},
 };
@@ -232,9 +232,11 @@ fn noise_is_counted_and_ignored() {
     }
     let genesis =
         Genesis { cluster: 1, secret: [0; 16], shard: ShardId(0), shards: 1, _pad: [0; 6] };
+    let link = LinkState { peer: ShardId::LEDGER, up: false, _pad: [0; 6] };
     let own = [
         (Envelope::default(), Command::Tick(Tick { _reserved: 0 })),
         (Envelope::default(), Command::Genesis(genesis)),
+        (Envelope::default(), Command::LinkState(link)),
         deposit(session, 1, 3),
     ];
     client.until("forbidden", |client| client.submit(&own));
@@ -243,7 +245,7 @@ fn noise_is_counted_and_ignored() {
         |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(count(&node.refusals.foreign), 5);
     assert_eq!(count(&node.refusals.malformed), 2);
-    assert_eq!(count(&node.refusals.forbidden), 2);
+    assert_eq!(count(&node.refusals.forbidden), 3);
     let genesis_count = outcomes(&client)
         .iter()
         .filter(|outcome| outcome.command == protocol::CommandKind::Genesis as u16)

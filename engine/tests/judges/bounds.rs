@@ -1,14 +1,15 @@
 //! One command's work is bounded, and what the bounds cut off is told.
 
 use protocol::{
-    AccountId, Command, Event, Reject, SymbolId,
-    command::{CancelAll, Place, PlaceAlgo},
-    limits::{EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX},
+    AccountId, Command, Envelope, Event, Name, Reject, SymbolId,
+    command::{CancelAll, Place, PlaceAlgo, Recall},
+    instrument::{Brackets, SymbolSpec},
+    limits::{COMMAND_BYTES_MAX, EVENTS_PER_COMMAND_MAX, FILLS_MAX, OPEN_ORDERS_MAX},
     order::{CloseReason, OrderStatus, Side, TimeInForce, WorkingType},
 };
 
 use crate::{
-    bench::{Bench, index, outcome, spec},
+    bench::{Bench, brackets, index, outcome, spec},
     trading::limit,
     triggers::stop,
     twin::Twin,
@@ -49,6 +50,45 @@ fn an_account_has_a_bounded_number_of_open_orders() {
     bench.refused(&Command::Place(order), Reject::TooManyOpenOrders);
     let elsewhere = Place { symbol: SymbolId(2), ..order };
     bench.ok(&Command::Place(Place { qty: 20, ..elsewhere }));
+}
+
+/// However many orders an urgent recall finds, it closes what one frame may tell of; the next one
+/// goes on.
+#[test]
+fn an_urgent_recall_is_bounded() {
+    const SYMBOLS: u16 = 30;
+    let mut bench = Bench::trading(&[(1, 1 << 40)]);
+    let mut say = |command: &Command, link_seq: u64| {
+        let envelope = if link_seq == 0 { bench.envelope(0, false) } else { Envelope::default() };
+        let mut payload = [0; COMMAND_BYTES_MAX];
+        let len = command.encode(&envelope, &mut payload);
+        let events = bench.apply_bytes(command.kind() as u16, &payload[..len]).events();
+        bench.sessions[0].1 += u64::from(link_seq == 0);
+        assert_eq!(outcome(&events).reject, Reject::None, "{command:?}");
+        events
+    };
+    for symbol in 3..3 + SYMBOLS {
+        let symbol_id = SymbolId(symbol);
+        let name = Name::new(&format!("N{symbol}USDT")).unwrap();
+        say(&Command::ListSymbol(SymbolSpec { symbol: symbol_id, name, ..spec(1) }), 0);
+        say(&Command::SetBrackets(Brackets { symbol: symbol_id, ..brackets(1) }), 0);
+        say(&index(symbol, 100), 0);
+        for n in 0..OPEN_ORDERS_MAX {
+            let price = 86 + i64::from(n % 14);
+            let order = Place { symbol: symbol_id, ..limit(1, Side::Buy, price, 1) };
+            say(&Command::Place(order), 0);
+        }
+    }
+    let mut left = usize::from(SYMBOLS) * OPEN_ORDERS_MAX as usize;
+    for link_seq in 2..=3 {
+        let (account, _pad) = (AccountId(1), [0; 3]);
+        let recall = Recall { link_seq, account, urgent: true, _pad, amount: 5, lend: 9 };
+        let events = say(&Command::Recall(recall), link_seq);
+        assert!(events.len() <= EVENTS_PER_COMMAND_MAX);
+        left -= events.iter().filter(|event| matches!(event, Event::OrderClosed(_))).count();
+        assert_eq!(left == 0, link_seq == 3, "{left} are left");
+        assert!(events.iter().any(|event| matches!(event, Event::ReturnIssued(_))));
+    }
 }
 
 #[test]
