@@ -163,6 +163,7 @@ class Stage:
         line = await self.enter(client, 13, maker)
         # on one side alone, so that the book draws no mark
         await maker.create_order(SYMBOL, 'limit', 'buy', 13, round(line + 0.5, 2))
+        watching = asyncio.create_task(maker.watch_liquidations(SYMBOL))
         while await self.position(client):
             self.check(self.index.price > line * 0.99, f'closed near {line}')
             self.index.price -= 0.05 if self.index.price < line + 0.2 else 0.4
@@ -174,6 +175,10 @@ class Stage:
         sold = sum(float(o['executedQty']) for o in orders)
         self.check(sold == 13, f'all of it was sold: {sold}')
         self.check(not await self.forced(client, 'ADL'), 'nobody deleveraged it')
+        parsed = sum(row['contracts'] for row in await client.fetch_my_liquidations(SYMBOL))
+        self.check(parsed == 13, f'ccxt reads them so: {parsed}')
+        watched = (await asyncio.wait_for(watching, PATIENCE_S))[0]
+        self.check(watched['symbol'] == SYMBOL, f'and what it watches: {watched}')
         fills = self.calculated('book')
         self.check(sum(float(o['l']) for o in fills) == 13, f'each fill was told: {fills}')
         self.check(all(float(o['n']) == 0 for o in fills), 'a liquidation pays no trading fee')
