@@ -18,6 +18,7 @@ use rules::{
 
 use crate::{
     book::Slot,
+    due::{Due, PoolAt},
     hash::Digest,
     saved::{LoadError, Saved, sound},
     sweeps::Sweeps,
@@ -60,6 +61,8 @@ pub(crate) struct Account {
     pub in_need: bool,
     /// It has had its call, and not come out of need since.
     pub warned: bool,
+    /// The liquidation of its cross positions.
+    pub due: Due,
     /// It has changed since its bands were set.
     is_touched: bool,
     first: HoldingAt,
@@ -84,6 +87,8 @@ pub(crate) struct Holding {
     pub touched: u64,
     /// The symbol's last funding that has been booked.
     pub funded: u32,
+    /// The liquidation of an isolated position.
+    pub due: Due,
     next: HoldingAt,
 }
 
@@ -286,6 +291,22 @@ impl Accounts {
         at
     }
 
+    /// How far a pool's liquidation has come.
+    pub fn due_mut(&mut self, pool: PoolAt) -> &mut Due {
+        match pool {
+            PoolAt::Cross(at) => &mut self.account_mut(at).due,
+            PoolAt::Isolated(at) => &mut self.holding_mut(at).due,
+        }
+    }
+
+    /// Whose pool it is, by its place.
+    pub fn owner_of(&self, pool: PoolAt) -> u32 {
+        match pool {
+            PoolAt::Cross(at) => at,
+            PoolAt::Isolated(at) => self.holding(at).account,
+        }
+    }
+
     /// Equity and initial margin of an account over the shard's symbols.
     pub fn totals(&self, at: u32, quotes: &[Quote]) -> Totals {
         let mut totals = Totals::of_cash(i128::from(self.account(at).cash));
@@ -350,6 +371,7 @@ impl Accounts {
             into.add(account.id.0).add(account.cash).add(account.earmark);
             into.add(account.earmark_until).add(account.mode as u8).add_flag(account.held);
             into.add_flag(account.warned).add(account.used).add(account.alarm);
+            account.due.digest(into);
             let holdings = self.by_symbol(place);
             into.add_len(holdings.len());
             for at in holdings {
@@ -371,6 +393,7 @@ impl Accounts {
             (account.mode, account.held) = (saved.word(PositionMode::from_u8)?, saved.flag()?);
             (account.warned, account.used) = (saved.flag()?, saved.take()?);
             let alarm = saved.take()?;
+            account.due = Due::load(saved)?;
             if alarm != 0 {
                 loaded.set_alarm(at, alarm);
             }
@@ -423,8 +446,18 @@ fn load_holding(saved: &mut Saved<'_>) -> Result<Holding, LoadError> {
         first: None,
         last: None,
     };
-    let funded = saved.take()?;
-    Ok(Holding { symbol, side, leverage, fees, exposure, orders, funded, ..Holding::default() })
+    let (funded, due) = (saved.take()?, Due::load(saved)?);
+    Ok(Holding {
+        symbol,
+        side,
+        leverage,
+        fees,
+        exposure,
+        orders,
+        funded,
+        due,
+        ..Holding::default()
+    })
 }
 
 fn digest_holding(holding: &Holding, into: &mut Digest) {
@@ -439,4 +472,5 @@ fn digest_holding(holding: &Holding, into: &mut Digest) {
     let orders = &holding.orders;
     into.add(orders.count).add(orders.lots[0]).add(orders.lots[1]);
     into.add(orders.reducing).add(orders.reducing_lots).add(holding.funded);
+    holding.due.digest(into);
 }

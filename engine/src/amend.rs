@@ -154,8 +154,16 @@ impl Desk<'_> {
         let amends = order.data.amends + 1;
         let terms = Terms { reserve, amends, queued: self.turn, ..order.data };
         let (account, cum_qty) = (order.account(), order.cum_qty());
-        let mut taker =
-            Taker { order: order.id(), account, side, limit: price, remaining, cum_qty, terms };
+        let mut taker = Taker {
+            order: order.id(),
+            account,
+            side,
+            limit: price,
+            remaining,
+            cum_qty,
+            is_forced: false,
+            terms,
+        };
         let stop = self.run(&mut taker, out);
         match end_of(&taker, stop, OrderType::Limit) {
             _ if taker.remaining == 0 => self.drop_lifted(slot),

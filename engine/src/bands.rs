@@ -43,6 +43,35 @@ impl Bands {
         }
     }
 
+    /// As [`Self::set`], but leaves guards that are inside the band, beyond the mark and no less
+    /// than half as far: most changes are small.
+    pub fn renew(
+        &mut self,
+        holding: HoldingAt,
+        symbol: u16,
+        mark: Ticks,
+        band: Option<(Ticks, Ticks)>,
+    ) {
+        if let (Some((low, high)), Some(now)) = (band, self.get(holding, symbol)) {
+            let serves =
+                |guard: Ticks, wanted: Ticks| 0 < guard && guard <= wanted && wanted <= 2 * guard;
+            if serves(mark - now.0, mark - low) && serves(now.1 - mark, high - mark) {
+                return;
+            }
+        }
+        self.set(holding, symbol, band);
+    }
+
+    /// A holding's guards.
+    fn get(&self, holding: HoldingAt, symbol: u16) -> Option<(Ticks, Ticks)> {
+        let ways = self.symbols.get(usize::from(symbol))?;
+        let key = |way: usize| {
+            let place = self.places[way].get(holding.index())?.checked_sub(1)?;
+            Some(ways[way][place as usize].key)
+        };
+        Some((-key(0)?, key(1)?))
+    }
+
     /// Takes a holding whose band a mark has left; its other guard goes with it.
     pub fn take_left(&mut self, symbol: u16, mark: Ticks) -> Option<HoldingAt> {
         let ways = self.symbols.get(usize::from(symbol))?;

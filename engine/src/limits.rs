@@ -48,6 +48,8 @@ pub const SETTLING_SLICE: u32 = 64;
 /// What all long positions of a symbol may be worth when it is settled, in units of 1e-8, so that
 /// nobody's cash can outgrow an i64.
 pub const SETTLED_VALUE_MAX: i128 = 1 << 62;
+/// Account ids that one unit of pending work looks at for a counterparty.
+pub const ADL_SLICE: u32 = 64;
 /// Events that may follow the last step of a match: clipped reduce-only orders of maker and taker
 /// with their levels and the ends of the conditional orders they stem from, what becomes of the
 /// taker, and the outcome.

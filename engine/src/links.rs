@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 
 use protocol::{
     AccountId, Cash, Command, Reject, Seq, ShardId,
-    command::{Grant, Held, Hold, MarginCall, Recall, Release, Return},
+    command::{Debt, Grant, Held, Hold, MarginCall, Recall, Release, Return},
     limits::{LINK_WINDOW_MAX, PENDING_MODES_MAX, PENDING_WITHDRAWALS_MAX},
     order::{CallKind, HoldFor, HoldState, ModeChange},
 };
@@ -48,6 +48,7 @@ pub(crate) enum Message {
     MarginCall {
         kind: CallKind,
     },
+    Debt,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +143,7 @@ impl Link {
                 Message::Hold { change, purpose: HoldFor::Withdrawal } => (9, change),
                 Message::Release { mode } => (4, mode as u64),
                 Message::MarginCall { kind } => (5, kind as u64),
+                Message::Debt => (11, 0),
                 Message::Held { change, state } => (6 + state as u8, change),
             };
             into.add(kind).add(lend).add(unacked.account.0).add(unacked.amount);
@@ -168,6 +170,7 @@ impl Link {
                     let kind = CallKind::from_u8(word?).ok_or(LoadError::Damaged)?;
                     Message::MarginCall { kind }
                 }
+                11 => Message::Debt,
                 6.. => {
                     let state = HoldState::from_u8(kind - 6).ok_or(LoadError::Damaged)?;
                     Message::Held { change: about, state }
@@ -187,6 +190,10 @@ impl Unacked {
         match message {
             Message::Grant { call } => {
                 Command::Grant(Grant { link_seq, account, _pad: 0, amount, call })
+            }
+            Message::Debt => {
+                let (from, _pad) = (me, [0; 3]);
+                Command::Debt(Debt { link_seq, account, from, _pad, amount })
             }
             Message::MarginCall { kind } => {
                 let (from, _pad) = (me, [0; 2]);

@@ -32,6 +32,8 @@ pub(crate) struct Taker {
     pub limit: Ticks,
     pub remaining: Lots,
     pub cum_qty: Lots,
+    /// The engine's own order, which pays no fee as a taker.
+    pub is_forced: bool,
     pub terms: Terms,
 }
 
@@ -104,7 +106,7 @@ impl Desk<'_> {
             self.pools.book(self.accounts, at, self.quotes, out);
         }
         let rates = |at: HoldingAt| self.accounts.holding(at).fees.unwrap_or(quote_fees);
-        let taker_rate = rates(taker.terms.holding).taker;
+        let taker_rate = if taker.is_forced { 0 } else { rates(taker.terms.holding).taker };
         let maker_rate = rates(maker.data.holding).maker;
         let mut taken = self.book_fill(&taker.terms, taker.side, lots, price, taker_rate);
         let mut made = self.book_fill(&maker.data, maker.side(), lots, price, maker_rate);

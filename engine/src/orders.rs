@@ -15,6 +15,7 @@ use crate::{
     checks::{Sizes, check_form},
     client_ids::{self, ClientKey},
     desk::{Desk, Ended},
+    due::Stage,
     foresight::Foresight,
     matching::{Stop, Taker},
     output::{Output, Sink},
@@ -43,26 +44,7 @@ impl Desk<'_> {
         algo: AlgoId,
         out: &mut Output<'_, S>,
     ) -> OrderId {
-        let id = self.symbol.book.next_order_id();
-        out.emit(&OrderAccepted {
-            order: id,
-            account: order.account,
-            symbol: order.symbol,
-            side: order.side,
-            order_type: order.order_type,
-            time_in_force: order.time_in_force,
-            self_trade: order.self_trade,
-            price_match: order.price_match,
-            position_side: order.position_side,
-            reduce_only: order.reduces(),
-            origin: OrderOrigin::Owner,
-            _pad: [0; 2],
-            price: plan.price,
-            qty: plan.qty,
-            good_till: order.good_till,
-            client_id: order.client_id,
-            _pad2: [0; 4],
-        });
+        let id = self.tell_accepted(order, (plan.price, plan.qty), OrderOrigin::Owner, out);
         let leg = order.position_side;
         let open = || self.accounts.open_holding(order.account, self.at, leg);
         let holding = plan.holding.unwrap_or_else(open);
@@ -75,6 +57,7 @@ impl Desk<'_> {
             limit: plan.limit,
             remaining: plan.qty,
             cum_qty: 0,
+            is_forced: false,
             terms: Terms {
                 holding,
                 client: plan.client,
@@ -98,6 +81,37 @@ impl Desk<'_> {
         }
         self.clip(taker.terms.holding, out);
         self.settle(out);
+        id
+    }
+
+    /// Tells of a new order, at the price and quantity that it has come down to; returns its id.
+    pub fn tell_accepted<S: Sink>(
+        &mut self,
+        order: &Place,
+        (price, qty): (Ticks, Lots),
+        origin: OrderOrigin,
+        out: &mut Output<'_, S>,
+    ) -> OrderId {
+        let id = self.symbol.book.next_order_id();
+        out.emit(&OrderAccepted {
+            order: id,
+            account: order.account,
+            symbol: order.symbol,
+            side: order.side,
+            order_type: order.order_type,
+            time_in_force: order.time_in_force,
+            self_trade: order.self_trade,
+            price_match: order.price_match,
+            position_side: order.position_side,
+            reduce_only: order.reduces(),
+            origin,
+            _pad: [0; 2],
+            price,
+            qty,
+            good_till: order.good_till,
+            client_id: order.client_id,
+            _pad2: [0; 4],
+        });
         id
     }
 
@@ -189,7 +203,10 @@ impl Desk<'_> {
         if closes {
             return Ok(());
         }
-        let in_need = |at| self.accounts.account(at).in_need;
+        let in_need = |at| {
+            let known = self.accounts.account(at);
+            known.in_need || known.due.stage != Stage::None
+        };
         require(!self.accounts.find(account).is_some_and(in_need), Reject::InsufficientMargin)?;
         let quote = self.quote();
         let mut after = *holding;

@@ -7,6 +7,7 @@ use protocol::{
     order::{CallKind, PositionSide},
 };
 
+use self::deleverage::Search;
 use crate::{
     accounts::Accounts,
     bands::Bands,
@@ -29,7 +30,9 @@ use crate::{
 };
 
 mod calls;
+mod deleverage;
 mod fund;
+mod liquidation;
 mod modes;
 mod money;
 mod need;
@@ -315,6 +318,14 @@ impl Shard {
                 }
             }
             Unit::Need { account } => self.call_for_need(now, account, out),
+            Unit::Liquidate { account, leg } => {
+                self.liquidate(now, (job.symbol, account, leg), &mut scratch, out);
+            }
+            Unit::Deleverage { account, leg, from, best } => {
+                let search = Search { symbol: job.symbol, due: (account, leg), from, best };
+                self.seek_counterparty(now, &search, out);
+            }
+            Unit::Unwind => self.unwind(now, job.symbol, &mut scratch, out),
             Unit::Fund { from } => {
                 let Self { symbols, accounts, pools, work, .. } = self;
                 let at = symbols.find(job.symbol).expect("work is on listed symbols");

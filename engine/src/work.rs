@@ -33,6 +33,19 @@ pub(crate) enum Unit {
     Clear { from: u32 },
     /// Nothing is open on it any more: the positions of the accounts from this id on are not closed.
     Settle { from: u32 },
+    /// The next step of a liquidation: of an isolated position on the symbol, or of all that is
+    /// cross, of no symbol and with [`PositionSide::Both`].
+    Liquidate { account: AccountId, leg: PositionSide },
+    /// A counterparty is sought for the account's position on the symbol, among the accounts from
+    /// this id on; `best` was the first in rank so far.
+    Deleverage {
+        account: AccountId,
+        leg: PositionSide,
+        from: u32,
+        best: Option<(AccountId, PositionSide)>,
+    },
+    /// The insurance fund sells what it has taken over on the symbol.
+    Unwind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +108,14 @@ impl Work {
                 Unit::Fund { from } => into.add(2u8).add(from),
                 Unit::Clear { from } => into.add(4u8).add(from),
                 Unit::Settle { from } => into.add(5u8).add(from),
+                Unit::Liquidate { account, leg } => into.add(8u8).add(account.0).add(leg as u8),
+                Unit::Deleverage { account, leg, from, best: None } => {
+                    into.add(9u8).add(account.0).add(leg as u8).add(from)
+                }
+                Unit::Deleverage { account, leg, from, best: Some((best, of)) } => {
+                    into.add(6u8).add(account.0).add(leg as u8).add(from).add(best.0).add(of as u8)
+                }
+                Unit::Unwind => into.add(7u8),
             };
         }
     }
@@ -114,6 +135,20 @@ impl Work {
                 3 => Unit::Need { account: AccountId(saved.take()?) },
                 4 => Unit::Clear { from: saved.take()? },
                 5 => Unit::Settle { from: saved.take()? },
+                8 => Unit::Liquidate {
+                    account: AccountId(saved.take()?),
+                    leg: saved.word(PositionSide::from_u8)?,
+                },
+                kind @ (9 | 6) => Unit::Deleverage {
+                    account: AccountId(saved.take()?),
+                    leg: saved.word(PositionSide::from_u8)?,
+                    from: saved.take()?,
+                    best: match kind {
+                        9 => None,
+                        _ => Some((AccountId(saved.take()?), saved.word(PositionSide::from_u8)?)),
+                    },
+                },
+                7 => Unit::Unwind,
                 _ => return Err(LoadError::Damaged),
             };
             work.queue.push_back(Job { symbol, unit });
@@ -123,7 +158,7 @@ impl Work {
 
     /// The symbols that there is work on.
     pub fn symbols(&self) -> impl Iterator<Item = SymbolId> + '_ {
-        let of_symbol = |job: &&Job| !matches!(job.unit, Unit::Need { .. });
+        let of_symbol = |job: &&Job| !job.symbol.is_none();
         self.queue.iter().filter(of_symbol).map(|job| job.symbol)
     }
 }

@@ -1,11 +1,15 @@
 //! Where a position stops being safe: the price shown to its owner, and the price at which
 //! closing it takes the account's last cash.
 
-use protocol::{RATE_ONE, Ticks};
+use protocol::{
+    Lots, RATE_ONE, Rate, Ticks,
+    limits::{LIQUIDATION_LARGE, LIQUIDATION_PARTS, LIQUIDATION_TAKEOVER, PRICE_MAX},
+    order::Side,
+};
 
 use crate::{
     BracketTable, Position,
-    money::{div_ceil, div_floor},
+    money::{div_ceil, div_floor, share_ceil, value},
 };
 
 /// What stands behind a position besides itself.
@@ -139,6 +143,65 @@ fn legs_root(
 pub struct Solvency {
     pub equity: i128,
     pub maintenance: i128,
+}
+
+impl Solvency {
+    /// It is worth no more than its positions must keep; without any, it owes.
+    pub const fn is_due(&self) -> bool {
+        match self.maintenance > 0 {
+            true => self.equity <= self.maintenance,
+            false => self.equity < 0,
+        }
+    }
+
+    /// It is worth so little that the book would take too long.
+    pub const fn is_lost(&self) -> bool {
+        self.equity * LIQUIDATION_TAKEOVER.1 < self.maintenance * LIQUIDATION_TAKEOVER.0
+    }
+}
+
+/// What of a position is to be closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    pub lots: Lots,
+    /// The position is large: the next part is for the next mark.
+    pub large: bool,
+}
+
+/// Of a position above the first bracket what brings it down to the one below; else all of it, or
+/// a part when it is large.
+pub fn portion(position: &Position, mark: Ticks, mult: i64, brackets: &BracketTable) -> Portion {
+    let held = position.qty.abs();
+    let worth = value(mark, held, mult);
+    let bracket = brackets.bracket_of(worth);
+    if bracket > 0 {
+        let floor = i128::from(brackets.rows()[bracket].floor);
+        // of a position of more value, so it is less than what is held
+        let kept = div_floor(floor, value(mark, 1, mult)) as Lots;
+        return Portion { lots: held - kept, large: false };
+    }
+    let large = worth > LIQUIDATION_LARGE;
+    let parts = if large { LIQUIDATION_PARTS } else { 1 };
+    Portion { lots: (held + parts - 1) / parts, large }
+}
+
+/// The fee of a liquidation that got `quote` for `lots`: `ceil(quote * rate)`, and no more than
+/// what it got better than the bankruptcy price.
+pub fn liquidation_fee(
+    side: Side,
+    (quote, lots): (i128, Lots),
+    bankruptcy: Ticks,
+    mult: i64,
+    rate: Rate,
+) -> i128 {
+    let better = i128::from(side.sign()) * (value(bankruptcy, lots, mult) - quote);
+    share_ceil(quote, rate).min(better).max(0)
+}
+
+/// The price of orders that close a bankrupt position: [`bankruptcy_price`] within what prices
+/// can be.
+pub fn closing_price(bankruptcy: i128) -> Ticks {
+    bankruptcy.clamp(1, PRICE_MAX.into()) as Ticks
 }
 
 /// `mark - side * share / (|q| * mult)` with the position's share of the equity by its part of

@@ -9,6 +9,7 @@ use super::Shard;
 use crate::{
     accounts::Accounts,
     calls::Call,
+    due::{PoolAt, Stage},
     hash::Digest,
     links::Message,
     output::{Output, Sink},
@@ -42,6 +43,10 @@ impl Shard {
         (known.call, known.in_need) = (0, false);
         // it may be in need of another
         self.accounts.touch(account);
+        let due = self.accounts.account(account).due;
+        if due.stage != Stage::None && !due.queued {
+            self.queue_liquidation(PoolAt::Cross(account));
+        }
         self.calls.remove(number);
         let mut next = self.accounts.first_holding(account);
         while let Some(at) = next {
@@ -70,7 +75,7 @@ impl Shard {
             let (opened, id, number) = (saved.take()?, saved.take()?, saved.take()?);
             let kind = saved.word(CallKind::from_u8)?;
             let id = protocol::AccountId(id);
-            sound(Accounts::is_id(id) && number > last.1 && opened >= last.0)?;
+            sound(Accounts::may_hold(id) && number > last.1 && opened >= last.0)?;
             let account = self.accounts.find(id).ok_or(LoadError::Damaged)?;
             sound(self.accounts.account(account).call == 0)?;
             let known = self.accounts.account_mut(account);

@@ -1,13 +1,16 @@
 //! Which accounts are short of what they must keep, and margin calls for them.
 //!
-//! An account is in need when its cross equity is below 1.15 times its maintenance margin. Looked
-//! at are those whose bands the marks of a frame have left, and those that have changed since they
-//! were looked at.
+//! An account is in need when its cross equity is below 1.15 times its maintenance margin, and due
+//! for liquidation when it is no more than that margin; so is an isolated position by itself.
+//! Looked at are those whose bands the marks of a frame have left, and those that have changed
+//! since they were looked at.
+//!
+//! What is due and waits for nothing else is looked at again at each mark.
 
 use protocol::{
     AccountId, Micros, SymbolId, Ticks,
     limits::{CALL_LINE, CALL_TARGET},
-    order::{CallKind, MarginMode},
+    order::{CallKind, MarginMode, PositionSide},
 };
 use rules::{
     liquidation::Solvency,
@@ -16,8 +19,10 @@ use rules::{
 
 use super::Shard;
 use crate::{
-    accounts::Holding,
+    accounts::{Holding, HoldingAt},
+    due::{PoolAt, Stage},
     output::{Output, Sink},
+    symbols::Quote,
     work::Unit,
 };
 
@@ -35,49 +40,81 @@ impl Shard {
         while let Some(account) = self.accounts.take_touched() {
             self.look_at(account);
         }
+        self.look_for_unwinding();
     }
 
     fn look_at(&mut self, place: u32) {
         let pool = self.cross_pool(place);
-        let above = above_line(&pool);
+        self.look_at_pool(PoolAt::Cross(place), &pool);
         let account = self.accounts.account_mut(place);
-        let in_need = pool.maintenance > 0 && above < 0;
+        let in_need = pool.maintenance > 0 && above_line(&pool) < 0;
         account.warned &= in_need;
-        if in_need && !account.warned && account.call == 0 {
+        if in_need && !account.warned && account.call == 0 && !pool.is_due() {
             self.work.add(SymbolId::NONE, Unit::Need { account: account.id });
         }
-        self.set_bands(place, above.unsigned_abs());
+        self.set_bands(place, to_line(&pool));
     }
 
-    /// Divides what an account is away from the line among its positions.
+    /// Divides what an account is away from the next line among its cross positions; an isolated
+    /// one has all that its own pool is away.
     fn set_bands(&mut self, place: u32, away: u128) {
-        let counts = |at| {
-            let exposure = &self.accounts.holding(at).exposure;
-            exposure.mode == MarginMode::Cross && exposure.position.qty != 0
-        };
-        let mut positions = 0;
-        let mut next = self.accounts.first_holding(place);
-        while let Some(at) = next {
-            positions += u128::from(counts(at));
-            next = self.accounts.next_holding(at);
-        }
+        let held = |holding: &Holding| holding.exposure.position.qty != 0;
+        let cross = |holding: &Holding| holding.exposure.mode == MarginMode::Cross;
+        let all = self.accounts.holdings_of(place);
+        let positions = all.filter(|(_, holding)| held(holding) && cross(holding)).count();
         let mut next = self.accounts.first_holding(place);
         while let Some(at) = next {
             let holding = self.accounts.holding(at);
-            let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
-            let band = counts(at).then(|| {
-                // a tick moves equity by a lot's value, and the line by no more than its part
-                let lots = holding.exposure.position.qty.unsigned_abs();
-                let tick = u128::from(lots) * u128::from(quote.mult.unsigned_abs());
-                let ticks = away / positions / (tick * (CALL_LINE.1 + CALL_LINE.0) as u128);
-                let ticks =
-                    Ticks::try_from(ticks).unwrap_or(Ticks::MAX / 2).clamp(1, Ticks::MAX / 2);
-                (quote.mark - ticks, quote.mark + ticks)
-            });
             let symbol = holding.symbol;
-            self.bands.set(at, symbol, band);
+            let quote = &self.symbols.quotes()[usize::from(symbol)];
+            let band = match (held(holding), cross(holding)) {
+                (false, _) => None,
+                (true, true) => {
+                    let share = away / positions as u128;
+                    Some(band(holding, quote, share, CALL_LINE.1 + CALL_LINE.0))
+                }
+                (true, false) => {
+                    let pool = self.isolated_pool(at);
+                    let away = (pool.equity - pool.maintenance).unsigned_abs();
+                    self.look_at_pool(PoolAt::Isolated(at), &pool);
+                    let quote = &self.symbols.quotes()[usize::from(symbol)];
+                    Some(band(self.accounts.holding(at), quote, away, 2))
+                }
+            };
+            let mark = self.symbols.quotes()[usize::from(symbol)].mark;
+            self.bands.renew(at, symbol, mark, band);
             next = self.accounts.next_holding(at);
         }
+    }
+
+    /// Queues the liquidation of a pool that is due, unless its account waits for a call.
+    fn look_at_pool(&mut self, at: PoolAt, pool: &Solvency) {
+        let known = self.accounts.account(self.accounts.owner_of(at));
+        let waits = matches!(at, PoolAt::Cross(_)) && known.call != 0;
+        // what the fund lacks without positions is the venue's to pay in
+        let is_due = pool.is_due() && (pool.maintenance > 0 || !known.id.is_insurance());
+        let due = self.accounts.due_mut(at);
+        if due.queued || waits {
+            return;
+        }
+        match is_due {
+            true => self.queue_liquidation(at),
+            false => due.stage = Stage::None,
+        }
+    }
+
+    /// Queues a pool's next step.
+    pub(super) fn queue_liquidation(&mut self, at: PoolAt) {
+        self.accounts.due_mut(at).queued = true;
+        let account = self.accounts.account(self.accounts.owner_of(at)).id;
+        let (symbol, leg) = match at {
+            PoolAt::Cross(_) => (SymbolId::NONE, PositionSide::Both),
+            PoolAt::Isolated(at) => {
+                let holding = self.accounts.holding(at);
+                (self.symbols.symbol(holding.symbol).spec.symbol, holding.side)
+            }
+        };
+        self.work.add(symbol, Unit::Liquidate { account, leg });
     }
 
     /// An account in need gets a margin call, unless it has come out of it or has one.
@@ -106,6 +143,16 @@ impl Shard {
         self.call(now, place, CallKind::Need, amount, out);
     }
 
+    /// What backs an isolated position, without funding that has not been booked.
+    pub(super) fn isolated_pool(&self, at: HoldingAt) -> Solvency {
+        let holding = self.accounts.holding(at);
+        let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
+        Solvency {
+            equity: holding.exposure.isolated_equity(quote.mark, quote.mult),
+            maintenance: quote.maintenance(&holding.exposure),
+        }
+    }
+
     /// Without funding that has not been booked.
     pub(super) fn cross_pool(&self, place: u32) -> Solvency {
         let quotes = self.symbols.quotes();
@@ -113,6 +160,26 @@ impl Shard {
         let pending = self.accounts.holdings_of(place).map(|(_, holding)| owed(holding)).sum();
         self.accounts.cross_pool(place, quotes, |_, holding| holding.exposure, pending)
     }
+}
+
+/// The marks between which a position can't bring its pool to a line that is `away`, of which a
+/// tick takes no more than `moves` times the value of all its lots.
+fn band(holding: &Holding, quote: &Quote, away: u128, moves: i128) -> (Ticks, Ticks) {
+    let lots = holding.exposure.position.qty.unsigned_abs();
+    let tick = u128::from(lots) * u128::from(quote.mult.unsigned_abs());
+    let ticks = away / (tick * moves as u128);
+    let ticks = Ticks::try_from(ticks).unwrap_or(Ticks::MAX / 2).clamp(1, Ticks::MAX / 2);
+    (quote.mark - ticks, quote.mark + ticks)
+}
+
+/// How far a cross pool is from the next line on either side, in twentieths.
+fn to_line(pool: &Solvency) -> u128 {
+    let above = above_line(pool);
+    if above >= 0 {
+        return above.unsigned_abs();
+    }
+    let to_due = (pool.equity - pool.maintenance) * CALL_LINE.1;
+    above.unsigned_abs().min(to_due.unsigned_abs())
 }
 
 /// Equity less 1.15 times maintenance margin, in twentieths.

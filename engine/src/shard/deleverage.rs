@@ -1,0 +1,148 @@
+//! Deleveraging: what neither the book nor the insurance fund takes is closed against those on the
+//! other side, the first in rank first.
+//!
+//! All accounts are gone through in slices, one a frame, to find the first in rank; so a
+//! counterparty that would be left with less than nothing is passed over.
+
+use protocol::{
+    AccountId, Lots, Micros, SymbolId,
+    order::{MarginMode, OrderOrigin, PositionSide, TradeKind},
+};
+use rules::{adl, liquidation::Solvency, money::value};
+
+use super::{
+    Shard,
+    liquidation::{Step, Target, work_frame},
+};
+use crate::{
+    accounts::HoldingAt,
+    due::PoolAt,
+    forced::Forced,
+    limits::ADL_SLICE,
+    output::{Output, Sink},
+    work::Unit,
+};
+
+/// A leg of an account that could be a counterparty.
+type Leg = (AccountId, PositionSide);
+
+/// What is sought for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Search {
+    pub symbol: SymbolId,
+    /// Whose position is due.
+    pub due: Leg,
+    /// The next account id to look at, and the first in rank among those before it.
+    pub from: u32,
+    pub best: Option<Leg>,
+}
+
+impl Shard {
+    /// Begins to seek a counterparty.
+    pub(super) fn deleverage(&mut self, pool: PoolAt, target: &Target) -> Step {
+        let holding = self.accounts.holding(target.holding);
+        let symbol = self.symbols.symbol(holding.symbol).spec.symbol;
+        let (account, leg) = (self.accounts.account(holding.account).id, holding.side);
+        self.accounts.due_mut(pool).queued = true;
+        self.work.add(symbol, Unit::Deleverage { account, leg, from: 1, best: None });
+        Step::Wait
+    }
+
+    /// Looks at the next accounts; after the last, closes against the first in rank.
+    pub(super) fn seek_counterparty<S: Sink>(
+        &mut self,
+        now: Micros,
+        search: &Search,
+        out: &mut Output<'_, S>,
+    ) {
+        let Search { symbol, due: (account, leg), from, mut best } = *search;
+        let at = self.symbols.find(symbol).expect("work is on listed symbols");
+        let Some(holding) = self.accounts.find_holding(account, at, leg) else { return };
+        let pool = match self.accounts.holding(holding).exposure.mode {
+            MarginMode::Cross => PoolAt::Cross(self.accounts.holding(holding).account),
+            MarginMode::Isolated => PoolAt::Isolated(holding),
+        };
+        self.accounts.due_mut(pool).queued = false;
+        let solvency = self.solvency(pool);
+        let target = self.target_at(holding, &solvency);
+        let stands = solvency.is_due() && self.is_open(holding);
+        let Some(target) = target.filter(|_| stands) else { return self.queue_liquidation(pool) };
+        let end = from.saturating_add(ADL_SLICE).min(self.accounts.ids_end());
+        for id in from..end {
+            for side in PositionSide::ALL {
+                best = self.first_in_rank(at, &target, best, (AccountId(id), *side));
+            }
+        }
+        if end < self.accounts.ids_end() {
+            self.accounts.due_mut(pool).queued = true;
+            self.work.add(symbol, Unit::Deleverage { account, leg, from: end, best });
+            return;
+        }
+        let Some((counterparty, side)) = best else {
+            return self.follow(pool, Step::Pause);
+        };
+        let frame = &work_frame(now, out);
+        for id in [account, counterparty] {
+            self.pools.book_all(&mut self.accounts, id, self.symbols.quotes(), out);
+        }
+        // what was paid may have changed all of it
+        let solvency = self.solvency(pool);
+        let target = self.target_at(holding, &solvency).filter(|_| solvency.is_due());
+        let other = self.accounts.find_holding(counterparty, at, side);
+        if let (Some(target), Some(other)) = (target, other)
+            && let Some((_, lots)) = self.rank_of(&target, other)
+        {
+            let order = Forced { lots, ..target.order };
+            let counter = Forced {
+                holding: other,
+                side: order.side.opposite(),
+                origin: OrderOrigin::Deleverage,
+                ..order
+            };
+            self.desk_at(frame, at).force_trade(TradeKind::Deleverage, &order, &counter, out);
+        }
+        self.queue_liquidation(pool);
+    }
+
+    /// The one of two that comes first: the first in rank, then the first of them.
+    fn first_in_rank(
+        &self,
+        symbol: u16,
+        target: &Target,
+        best: Option<Leg>,
+        next: Leg,
+    ) -> Option<Leg> {
+        let rank = |leg: Leg| {
+            let at = self.accounts.find_holding(leg.0, symbol, leg.1)?;
+            self.rank_of(target, at).map(|(rank, _)| rank)
+        };
+        let Some(of_next) = rank(next) else { return best };
+        match best.and_then(rank) {
+            Some(of_best) if of_best >= of_next => best,
+            _ => Some(next),
+        }
+    }
+
+    /// The rank of a counterparty and the lots it would close, if it would still have what it owes
+    /// afterwards.
+    fn rank_of(&self, target: &Target, at: HoldingAt) -> Option<(i128, Lots)> {
+        let holding = self.accounts.holding(at);
+        let due = self.accounts.holding(target.holding);
+        let position = &holding.exposure.position;
+        let lots = position.closable(target.order.side.opposite().sign()).min(target.order.lots);
+        if lots == 0 || holding.account == due.account {
+            return None;
+        }
+        let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
+        let pool: Solvency = match holding.exposure.mode {
+            MarginMode::Cross => self.cross_pool(holding.account),
+            MarginMode::Isolated => self.isolated_pool(at),
+        };
+        let kept = quote.maintenance(&holding.exposure);
+        let rank = adl::rank(position, quote.mark, quote.mult, kept, &pool)?;
+        // a long gives its lots at the price instead of at the mark
+        let gain = value(target.order.limit - quote.mark, lots, quote.mult);
+        let after = pool.equity + gain * i128::from(position.qty.signum());
+        (after >= 0).then_some((rank, lots))
+    }
+}
