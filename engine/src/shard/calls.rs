@@ -29,7 +29,7 @@ impl Shard {
         let known = self.accounts.account_mut(account);
         let (id, amount) = (known.id, amount.min(CASH_MAX));
         let number = self.ledger.send(Message::MarginCall { kind }, id, amount);
-        (known.call, known.in_need) = (number, kind == CallKind::Need);
+        (known.call, known.in_need) = (number, kind != CallKind::Order);
         self.calls.push(Call { opened: now, account, number, kind });
         out.emit(&MarginCallIssued { link_seq: number, account: id, kind, _pad: [0; 3], amount });
     }
@@ -79,7 +79,7 @@ impl Shard {
             let account = self.accounts.find(id).ok_or(LoadError::Damaged)?;
             sound(self.accounts.account(account).call == 0)?;
             let known = self.accounts.account_mut(account);
-            (known.call, known.in_need) = (number, kind == CallKind::Need);
+            (known.call, known.in_need) = (number, kind != CallKind::Order);
             self.calls.push(Call { opened, account, number, kind });
             last = (opened, number);
         }

@@ -114,9 +114,6 @@ impl Shard {
         amount: i128,
         out: &mut Output<'_, S>,
     ) -> Step {
-        if place == self.fund() {
-            return Step::End;
-        }
         if !self.ledger.has_room() {
             return Step::Pause;
         }

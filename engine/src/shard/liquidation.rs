@@ -121,7 +121,7 @@ impl Shard {
         out: &mut Output<'_, S>,
     ) -> Step {
         let solvency = self.solvency(pool);
-        if !solvency.is_due() {
+        if !self.is_due(pool, &solvency) {
             return Step::End;
         }
         if let PoolAt::Cross(place) = pool

@@ -68,17 +68,17 @@ impl Shard {
             let symbol = holding.symbol;
             let quote = &self.symbols.quotes()[usize::from(symbol)];
             let band = match (held(holding), cross(holding)) {
-                (false, _) => None,
+                (false, true) => None,
                 (true, true) => {
                     let share = away / positions as u128;
                     Some(band(holding, quote, share, CALL_LINE.1 + CALL_LINE.0))
                 }
-                (true, false) => {
+                (held, false) => {
                     let pool = self.isolated_pool(at);
                     let away = (pool.equity - pool.maintenance).unsigned_abs();
                     self.look_at_pool(PoolAt::Isolated(at), &pool);
                     let quote = &self.symbols.quotes()[usize::from(symbol)];
-                    Some(band(self.accounts.holding(at), quote, away, 2))
+                    held.then(|| band(self.accounts.holding(at), quote, away, 2))
                 }
             };
             let mark = self.symbols.quotes()[usize::from(symbol)].mark;
@@ -91,8 +91,7 @@ impl Shard {
     fn look_at_pool(&mut self, at: PoolAt, pool: &Solvency) {
         let known = self.accounts.account(self.accounts.owner_of(at));
         let waits = matches!(at, PoolAt::Cross(_)) && known.call != 0;
-        // what the fund lacks without positions is the venue's to pay in
-        let is_due = pool.is_due() && (pool.maintenance > 0 || !known.id.is_insurance());
+        let is_due = self.is_due(at, pool);
         let due = self.accounts.due_mut(at);
         if due.queued || waits {
             return;
@@ -101,6 +100,12 @@ impl Shard {
             true => self.queue_liquidation(at),
             false => due.stage = Stage::None,
         }
+    }
+
+    /// It is due; but what the insurance fund lacks without positions is the venue's to pay in.
+    pub(super) fn is_due(&self, at: PoolAt, pool: &Solvency) -> bool {
+        let venue = pool.maintenance == 0 && self.accounts.owner_of(at) == self.fund();
+        pool.is_due() && !venue
     }
 
     /// Queues a pool's next step.

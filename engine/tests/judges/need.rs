@@ -13,11 +13,13 @@ use crate::{
     triggers::tick,
 };
 
-/// Account 1 is long 10 at 100, which is worth 1,000,000, and has 60,000 behind it.
+/// Account 1 is long 40 at 900, which is worth 36,000,000, and has 2,000,000 behind it. At a mark
+/// of m that is 40,000 * (900 - m) less, and 1,600 * m - 126,000 must stay.
 fn long() -> Bench {
-    let mut bench = Bench::trading(&[(1, 60_500), (2, 9_000_000)]);
-    bench.ok(&Command::Place(limit(2, Side::Sell, 100, 10)));
-    bench.ok(&Command::Place(limit(1, Side::Buy, 100, 10)));
+    let mut bench = Bench::trading(&[(1, 2_018_000), (2, 90_000_000)]);
+    bench.ok(&index(1, 900));
+    bench.ok(&Command::Place(limit(2, Side::Sell, 900, 40)));
+    bench.ok(&Command::Place(limit(1, Side::Buy, 900, 40)));
     bench
 }
 
@@ -44,16 +46,16 @@ fn answer(bench: &mut Bench, amount: i64) {
 #[test]
 fn an_account_in_need_has_one_call() {
     let mut bench = long();
-    // 10,000 are left, and must not fall below 1.15 times 3,800
-    assert_eq!(called(&mut bench, 95), []);
-    // nothing is left; 1.5 times 3,760 would be safe
-    assert_eq!(called(&mut bench, 94), [5_640]);
-    assert_eq!(called(&mut bench, 93), [], "one is open");
+    // 1,600,000 are left, and must not fall below 1.15 times 1,298,000
+    assert_eq!(called(&mut bench, 890), []);
+    // 1,480,000; 1.5 times 1,293,200 would be safe
+    assert_eq!(called(&mut bench, 887), [459_800]);
+    assert_eq!(called(&mut bench, 886), [], "one is open");
     bench.ts += MARGIN_CALL_GRACE_US;
     tick(&mut bench);
-    assert_eq!(called(&mut bench, 92), [], "it was in vain");
-    assert_eq!(called(&mut bench, 99), []);
-    assert_eq!(called(&mut bench, 94), [5_640], "in need again");
+    assert_eq!(called(&mut bench, 885), [], "it was in vain");
+    assert_eq!(called(&mut bench, 895), []);
+    assert_eq!(called(&mut bench, 887), [459_800], "in need again");
 }
 
 fn link(bench: &mut Bench, up: bool) {
@@ -66,7 +68,7 @@ fn link(bench: &mut Bench, up: bool) {
 #[test]
 fn a_call_waits_for_a_ledger_that_is_away() {
     let mut bench = long();
-    called(&mut bench, 94);
+    called(&mut bench, 887);
     let opened = bench.ts;
     assert_eq!(bench.wake_at(), Some(opened + MARGIN_CALL_GRACE_US));
     link(&mut bench, false);
@@ -82,7 +84,7 @@ fn a_call_waits_for_a_ledger_that_is_away() {
 #[test]
 fn a_ledger_that_is_back_may_answer() {
     let mut bench = long();
-    let asked = called(&mut bench, 94);
+    let asked = called(&mut bench, 887);
     link(&mut bench, false);
     bench.ts += MARGIN_CALL_GRACE_DOWN_US / 2;
     link(&mut bench, true);
@@ -92,8 +94,7 @@ fn a_ledger_that_is_back_may_answer() {
     assert_eq!(bench.wake_at(), Some(back + MARGIN_CALL_GRACE_US), "it has been back before");
     answer(&mut bench, asked[0]);
     assert_eq!(bench.wake_at(), None);
-    bench.ok(&index(1, 99));
-    called(&mut bench, 92);
+    called(&mut bench, 875);
     let opened = bench.ts;
     assert_eq!(bench.wake_at(), Some(opened + MARGIN_CALL_GRACE_US), "as before");
 }
@@ -101,20 +102,20 @@ fn a_ledger_that_is_back_may_answer() {
 #[test]
 fn what_the_ledger_sends_ends_the_need() {
     let mut bench = long();
-    let asked = called(&mut bench, 94);
+    let asked = called(&mut bench, 887);
     answer(&mut bench, asked[0]);
-    assert_eq!(called(&mut bench, 94), []);
-    // 12,640 less 10,000 are below 1.15 times 3,720
-    assert_eq!(called(&mut bench, 93), [5_580 - (5_640 - 10_000)]);
+    assert_eq!(called(&mut bench, 876), []);
+    // 1,459,800 are below 1.15 times 1,274,000
+    assert_eq!(called(&mut bench, 875), [1_911_000 - 1_459_800]);
 }
 
 #[test]
 fn while_its_call_is_open_an_account_only_closes() {
     let mut bench = long();
-    called(&mut bench, 94);
-    let opens = Command::Place(limit(1, Side::Buy, 94, 1));
+    called(&mut bench, 887);
+    let opens = Command::Place(limit(1, Side::Buy, 887, 1));
     bench.refused(&opens, Reject::InsufficientMargin);
-    let closes = Place { reduce_only: true, ..limit(1, Side::Sell, 95, 10) };
+    let closes = Place { reduce_only: true, ..limit(1, Side::Sell, 888, 40) };
     bench.ok(&Command::Place(closes));
     answer(&mut bench, 0);
     bench.refused(&opens, Reject::NeedMargin);
@@ -126,12 +127,13 @@ fn all_positions_count_together() {
     let mut bench = long();
     let other =
         |account, side| Place { symbol: protocol::SymbolId(2), ..limit(account, side, 100, 100) };
-    bench.ok(&Command::Place(other(2, Side::Buy)));
-    bench.ok(&Command::Place(other(1, Side::Sell)));
-    // 700 a tick on the short
-    bench.ok(&index(2, 90));
-    assert_eq!(called(&mut bench, 95), []);
-    assert_eq!(called(&mut bench, 94), [], "the short makes it good");
+    for _ in 0..2 {
+        bench.ok(&Command::Place(other(2, Side::Buy)));
+        bench.ok(&Command::Place(other(1, Side::Sell)));
+    }
+    // 1,400 a tick on the short
+    bench.ok(&index(2, 85));
+    assert_eq!(called(&mut bench, 887), [], "the short makes it good");
     bench.ok(&index(2, 100));
     assert!(bench.calls.is_empty());
     tick(&mut bench);

@@ -13,6 +13,7 @@ use crate::{
     bench::{Bench, index},
     lending::{Cluster, deposit, lend},
     trading::limit,
+    triggers::tick,
     withdrawals::{settled, withdraw},
 };
 
@@ -86,7 +87,9 @@ fn a_call_takes_what_guards_orders_elsewhere() {
     assert_eq!(closed, Some(why));
     cluster.drain();
     assert_eq!((cluster.cash[&(1, ALICE)], cluster.cash[&(2, ALICE)]), (65_640, 34_360));
-    assert!(cluster.nodes[1].wake_at().is_none(), "the call is closed");
+    // the call is closed, and what was to be liquidated is no longer due
+    tick(&mut cluster.nodes[1]);
+    assert!(cluster.nodes[1].wake_at().is_none());
     assert_eq!(cluster.booked(), cluster.deposited);
 }
 

@@ -54,6 +54,9 @@ pub enum What {
     Need { account: u32 },
     Clear(u32),
     Settle(u32),
+    Liquidate { account: u32, leg: PositionSide },
+    Deleverage { account: u32, leg: PositionSide, from: u32, best: Option<(u32, PositionSide)> },
+    Unwind,
 }
 
 impl Market {
@@ -405,6 +408,11 @@ impl Shard {
                 What::Fire(id) => self.fire(symbol, id),
                 What::Fund(from) => self.book_slice(symbol, from),
                 What::Need { account } => self.call_for_need(account),
+                What::Liquidate { account, leg } => self.liquidate((account, symbol, leg)),
+                What::Deleverage { account, leg, from, best } => {
+                    self.seek((account, symbol, leg), from, best);
+                }
+                What::Unwind => self.unwind(symbol),
                 What::Clear(from) => self.clear_slice(symbol, from),
                 What::Settle(from) => self.settle_slice(symbol, from),
             }

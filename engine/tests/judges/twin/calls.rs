@@ -49,6 +49,7 @@ impl Shard {
         let is = |call: &Call| (call.account, call.number) == (account, number);
         let Some(place) = self.calls.iter().position(is) else { return };
         self.calls.remove(place);
+        self.go_on(account);
         for (symbol, market) in &mut self.markets {
             for algo in &mut market.algos {
                 if algo.calls && algo.terms.account.0 == account {

@@ -14,7 +14,7 @@ use super::{
 
 impl Shard {
     /// What must stay behind a position: each slice of its value at the rate of its bracket.
-    fn maintenance(&self, leg: Leg) -> i128 {
+    pub fn maintenance(&self, leg: Leg) -> i128 {
         let Some(brackets) = self.markets[&leg.1].brackets else { return 0 };
         let value = self.value(leg).abs();
         let rows = &brackets.rows[..usize::from(brackets.count)];
@@ -27,7 +27,7 @@ impl Shard {
 
     /// Equity and maintenance margin of what is behind a position: its own wallet or all that is
     /// cross.
-    fn pool(&self, leg: Leg) -> (i128, i128) {
+    pub fn pool(&self, leg: Leg) -> (i128, i128) {
         if !self.chosen(leg.0, leg.1).isolated {
             return self.cross_pool(leg.0);
         }

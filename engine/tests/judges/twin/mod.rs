@@ -9,6 +9,7 @@ mod checks;
 mod funding;
 mod guard;
 mod ledger;
+mod liquidation;
 mod margin;
 mod market;
 mod modes;

@@ -1,6 +1,6 @@
 //! Accounts in need: at the end of each frame that moves a mark, all of them are looked at.
 
-use protocol::order::CallKind;
+use protocol::order::{CallKind, PositionSide};
 
 use super::{
     algos::{Job, What},
@@ -22,10 +22,13 @@ impl Shard {
             let has_call = self.has_call(account);
             let known = self.accounts.get_mut(&account).unwrap();
             known.warned &= in_need;
-            if in_need && !known.warned && !has_call {
+            let asks = in_need && !known.warned && !has_call;
+            if asks && !self.is_due((account, 0, PositionSide::Both)) {
                 self.fresh.push(Job { symbol: 0, what: What::Need { account } });
             }
+            self.look_at_pools(account);
         }
+        self.look_for_unwinding();
     }
 
     pub fn call_for_need(&mut self, account: u32) {
@@ -43,7 +46,8 @@ impl Shard {
 
     /// An account whose need has called opens nothing until the answer.
     pub fn may_open(&self, account: u32) -> bool {
-        let needs = |kind| kind == CallKind::Need;
-        !self.calls.iter().any(|call| call.account == account && needs(call.kind))
+        let needs = |kind| kind != CallKind::Order;
+        !self.is_in_liquidation(account)
+            && !self.calls.iter().any(|call| call.account == account && needs(call.kind))
     }
 }

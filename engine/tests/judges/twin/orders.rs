@@ -31,7 +31,7 @@ pub fn reduces(place: &Place) -> bool {
 
 /// Why a match ended early.
 #[derive(PartialEq)]
-enum Early {
+pub enum Early {
     OwnOrder,
     TooMuch,
 }
@@ -146,6 +146,7 @@ impl Shard {
             hold: Hold { assumed: 0, loss: 0, rate: 0 },
             amends: 0,
             algo,
+            forced: false,
         };
         let (mut limit, mut shown) = (shown, shown);
         let worst = if rests { Some(limit) } else { self.foresee(symbol, &order)? };
@@ -204,7 +205,7 @@ impl Shard {
     }
 
     /// What becomes of an order after it has met all it could.
-    fn finish(
+    pub fn finish(
         &mut self,
         symbol: u16,
         order: Order,
@@ -250,7 +251,7 @@ impl Shard {
         Ok(last)
     }
 
-    fn fight(&mut self, symbol: u16, taker: &mut Order) -> Option<Early> {
+    pub fn fight(&mut self, symbol: u16, taker: &mut Order) -> Option<Early> {
         let mut met = 0;
         while taker.left() > 0 {
             let place = self.markets[&symbol].meets(taker.side, taker.price)?;
@@ -335,7 +336,8 @@ impl Shard {
         let Chosen { fees, isolated, .. } = self.chosen(order.account, symbol);
         let (maker, taker) = fees.unwrap_or((spec.maker_fee, spec.taker_fee));
         let (unit, lots) = (i128::from(price) * i128::from(spec.mult), i128::from(lots));
-        let fee = fee_of(unit * lots, if made { maker } else { taker }.into());
+        let rate = if made { maker } else { taker };
+        let fee = fee_of(unit * lots, if order.forced { 0 } else { rate.into() });
         let before = self.holding(leg).qty.signum();
         let leverage = i128::from(self.leverage(order.account, symbol));
         let holding = self.holding_mut(leg);
@@ -384,7 +386,7 @@ impl Shard {
     }
 
     /// Cuts reduce-only orders to what is left to close: farthest price first, last come first.
-    fn clip(&mut self, leg: Leg) {
+    pub fn clip(&mut self, leg: Leg) {
         let symbol = leg.1;
         loop {
             let market = &self.markets[&symbol];
@@ -575,11 +577,20 @@ impl Shard {
             if self.events.len() > EVENTS_PER_COMMAND_MAX - 3_072 {
                 return;
             }
-            for (symbol, _, id) in leg {
-                self.close(*symbol, *id, OrderStatus::Expired, CloseReason::Liquidation);
-            }
-            self.settle(leg[0].0);
+            self.close_reserving((account, leg[0].0, leg[0].1));
         }
+    }
+
+    /// Closes the orders of a leg that hold margin back, oldest first.
+    pub fn close_reserving(&mut self, leg: Leg) {
+        let own = self.markets[&leg.1].orders.iter();
+        let own = own.filter(|order| order.leg(leg.1) == leg && !order.reduce);
+        let mut ids: Vec<u64> = own.map(|order| order.id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.close(leg.1, id, OrderStatus::Expired, CloseReason::Liquidation);
+        }
+        self.settle(leg.1);
     }
 
     fn close(&mut self, symbol: u16, id: u64, status: OrderStatus, reason: CloseReason) {
@@ -635,7 +646,7 @@ impl Shard {
     }
 
     /// Tells the levels and sums that are not what they were.
-    fn settle(&mut self, symbol: u16) {
+    pub fn settle(&mut self, symbol: u16) {
         let market = self.markets.get_mut(&symbol).unwrap();
         for (side, price, before) in std::mem::take(&mut self.levels_before) {
             let qty = market.level(side, price);

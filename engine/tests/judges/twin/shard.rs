@@ -16,6 +16,7 @@ use super::{
     algos::{Algo, Job},
     calls::Call,
     funding::{Pricing, Round},
+    liquidation::Due,
     margin::{Hold, Sums, ceil_div},
     no,
 };
@@ -42,6 +43,8 @@ pub struct Order {
     pub amends: u32,
     /// The conditional order it stems from; 0: none.
     pub algo: u64,
+    /// The engine's own, for no fee.
+    pub forced: bool,
 }
 
 impl Order {
@@ -127,6 +130,8 @@ pub struct Shard {
     pub fresh: Vec<Job>,
     /// When an account's orders on a symbol are cancelled.
     pub countdowns: BTreeMap<(u32, u16), u64>,
+    /// Liquidations, by pool.
+    pub dues: BTreeMap<Leg, Due>,
     /// Open margin calls, the oldest first.
     pub calls: Vec<Call>,
     /// What the log says of it, if it says anything.
@@ -160,6 +165,7 @@ impl Shard {
             queue: Vec::new(),
             fresh: Vec::new(),
             countdowns: BTreeMap::new(),
+            dues: BTreeMap::new(),
             calls: Vec::new(),
             hears_ledger: None,
             uses_seen: 0,
