@@ -7,12 +7,15 @@ use protocol::{
     CommandKind, Event, Reject,
     event::{CountdownSet, Fill, OrderAmended, OrderClosed, Trade},
     instrument::Brackets,
-    order::{CashReason, CloseReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
+    order::{
+        CashReason, CloseReason, OrderOrigin, OrderStatus, OrderType, PositionSide, Side,
+        TimeInForce, TradeKind,
+    },
 };
 
 use crate::{
-    auditor_algos::AlgoBooks, auditor_funding::FundingBooks, auditor_margin::Modes,
-    auditor_rest::Rests,
+    auditor_algos::AlgoBooks, auditor_funding::FundingBooks, auditor_liquidation::LiquidationBooks,
+    auditor_margin::Modes, auditor_rest::Rests,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +76,7 @@ pub struct Auditor {
     pub algos: AlgoBooks,
     /// Margin calls of accounts in need.
     pub needs: usize,
+    pub liquidation: LiquidationBooks,
     pub funding: FundingBooks,
     /// Symbols that were settled.
     pub settled: usize,
@@ -102,6 +106,7 @@ impl Auditor {
             || self.rests.expect_work(ts)
             || self.countdowns.values().any(|at| *at <= ts)
             || self.symbols.values().any(|symbol| symbol.settlement != 0)
+            || self.expects_liquidation()
             || self.orders.values().any(|order| order.is_over(ts));
         let outcomes = events.iter().filter(|event| matches!(event, Event::Outcome(_))).count();
         assert_eq!(outcomes, 1, "one outcome a frame");
@@ -129,6 +134,7 @@ impl Auditor {
         self.check_held(events);
         self.check_countdowns();
         self.check_money();
+        self.check_debts(events);
         self.check_books();
         self.check_margin();
     }
@@ -144,6 +150,7 @@ impl Auditor {
             Event::OrderAccepted(order) => {
                 self.check_settling(order);
                 self.check_leg(order);
+                self.hear_forced(order);
                 self.algos.order_accepted(order.symbol.0, order.order.0);
                 let leg = (order.account.0, order.symbol.0, order.position_side as u8);
                 let closable = match self.position(leg).qty {
@@ -151,7 +158,12 @@ impl Auditor {
                     qty => qty.abs(),
                 };
                 let resting = self.resting(leg, order.side);
-                if !order.reduce_only && resting + order.qty > closable && !self.is_lost(leg) {
+                let owned = order.origin == OrderOrigin::Owner;
+                if owned
+                    && !order.reduce_only
+                    && resting + order.qty > closable
+                    && !self.is_lost(leg)
+                {
                     self.accepted = Some((order.account.0, 0));
                 }
                 let known = self.orders.insert(
@@ -238,6 +250,9 @@ impl Auditor {
                 let cash = self.cash.entry(change.account.0).or_default();
                 *cash += change.delta;
                 assert_eq!(*cash, change.cash);
+                if change.reason == CashReason::Advance {
+                    self.hear_advance(change);
+                }
             }
             Event::PositionModeChanged(change) => self.hear_mode(change),
             Event::FundingPaid(paid) => self.hear_funding(paid),
@@ -245,8 +260,6 @@ impl Auditor {
             Event::PositionSettled(settled) => self.hear_settled(settled),
             Event::Funding(_)
             | Event::FundingEnded(_)
-            | Event::LiquidationFeePaid(_)
-            | Event::DebtIssued(_)
             | Event::Outcome(_)
             | Event::SessionOpened(_)
             | Event::FeesChanged(_)
@@ -256,6 +269,8 @@ impl Auditor {
                 self.hear_return(back);
                 self.check_sweep(back);
             }
+            Event::LiquidationFeePaid(fee) => self.hear_liquidation_fee(fee),
+            Event::DebtIssued(debt) => self.hear_debt(debt),
             Event::MarginCallIssued(call) => self.hear_call(call),
             Event::HeldIssued(held) => self.hear_held(held),
             Event::LendSettled(_)
@@ -289,8 +304,14 @@ impl Auditor {
         let value = i128::from(trade.price) * i128::from(trade.qty) * i128::from(symbol.mult);
         assert!(trade.qty > 0 && trade.taker.account != trade.maker.account, "{trade:?}");
         let maker = self.orders[&(symbol_id, trade.maker.order.0)];
-        let best = self.best(symbol_id, maker.side).unwrap();
-        assert_eq!((trade.price, best), (maker.price, maker.price), "the best maker, at its price");
+        let is_market = trade.kind == TradeKind::Book;
+        if is_market {
+            let best = self.best(symbol_id, maker.side).unwrap();
+            let told = (trade.price, best);
+            assert_eq!(told, (maker.price, maker.price), "the best maker, at its price");
+        } else {
+            self.check_counterparty(trade);
+        }
         let taker = self.orders[&(symbol_id, trade.taker.order.0)];
         assert_eq!((taker.side, maker.side), (trade.taker_side, trade.taker_side.opposite()));
         assert!(taker.tif != TimeInForce::Gtx, "post-only never takes: {trade:?}");
@@ -304,8 +325,12 @@ impl Auditor {
             .sum();
         let realised = i128::from(trade.taker.pnl) + i128::from(trade.maker.pnl);
         assert_eq!(moved, realised, "what is realised leaves the entries");
-        self.check_fill(trade, before);
-        self.algos.traded(symbol_id, trade.price);
+        if is_market {
+            self.check_fill(trade, before);
+            self.algos.traded(symbol_id, trade.price);
+        } else {
+            self.check_forced_trade(trade, before);
+        }
         if let Some((_, fills)) = &mut self.accepted {
             *fills += 1;
         }

@@ -51,6 +51,11 @@ impl FundingBooks {
         !self.open.is_empty() || self.next.values().any(|next| *next <= now)
     }
 
+    /// Some symbol's funding is being booked.
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     pub fn pools(&self) -> i128 {
         self.open.values().map(|open| open.pool).sum()
     }
@@ -107,7 +112,9 @@ impl FundingBooks {
                 assert!(self.is_clear(order.account.0), "judged after its funding: {order:?}");
                 let state = self.state(order.symbol.0);
                 let reduces = match state {
-                    SymbolState::ReduceOnly => order.reduce_only,
+                    SymbolState::ReduceOnly => {
+                        order.reduce_only || order.origin == OrderOrigin::Takeover
+                    }
                     SymbolState::Settling => order.origin == OrderOrigin::Settlement,
                     SymbolState::Trading | SymbolState::CancelOnly | SymbolState::Halted => false,
                 };

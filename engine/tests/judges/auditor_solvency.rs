@@ -14,7 +14,7 @@ pub struct Worth {
     pub equity: i128,
     pub maintenance: i128,
     /// Of an isolated position: what its account has beside it.
-    beside: Option<i128>,
+    pub beside: Option<i128>,
 }
 
 impl Auditor {
@@ -38,8 +38,18 @@ impl Auditor {
         if call.kind == CallKind::Order {
             return;
         }
-        self.needs += 1;
+        self.liquidation.calls.insert(call.account.0, self.now);
+        if call.account.is_insurance() {
+            // for what it is to take over
+            return;
+        }
         let Worth { equity, maintenance, .. } = self.cross_worth(call.account.0);
+        if call.kind == CallKind::Debt {
+            self.liquidation.debt_calls += 1;
+            assert_eq!((maintenance, i128::from(call.amount)), (0, -equity), "{call:?}");
+            return;
+        }
+        self.needs += 1;
         assert!(equity * 20 < maintenance * 23, "not in need: {equity} {maintenance} {call:?}");
         let lacking = (3 * maintenance + 1) / 2 - equity;
         assert_eq!(i128::from(call.amount), lacking.min(CASH_MAX.into()));
@@ -72,7 +82,7 @@ impl Auditor {
         cross
     }
 
-    fn maintenance(&self, leg: Leg) -> i128 {
+    pub fn maintenance(&self, leg: Leg) -> i128 {
         let value = self.value(leg, self.position(leg)).abs();
         let Some(brackets) = self.symbols[&leg.1].brackets else { return 0 };
         let rows = &brackets.rows[..usize::from(brackets.count)];

@@ -7,6 +7,7 @@ mod allocation;
 mod auditor;
 mod auditor_algos;
 mod auditor_funding;
+mod auditor_liquidation;
 mod auditor_margin;
 mod auditor_rest;
 mod auditor_settling;

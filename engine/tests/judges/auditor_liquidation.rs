@@ -1,0 +1,196 @@
+//! Liquidation as the auditor sees it: only what is due, after its call, never more than it has,
+//! and against those who are first in rank.
+
+use std::collections::BTreeMap;
+
+use protocol::{
+    Event,
+    event::{CashChanged, DebtIssued, LiquidationFeePaid, OrderAccepted, Trade},
+    order::{OrderOrigin, TradeKind},
+};
+
+use crate::{
+    auditor::{Auditor, Leg},
+    auditor_solvency::Worth,
+};
+
+const FUND: u32 = 0;
+/// An account may owe for so long, and over so many marks, before it is lifted.
+const DEBT_US: u64 = 5_000_000;
+const DEBT_MARKS: usize = 40;
+
+/// What there was of each.
+#[derive(Default)]
+pub struct LiquidationBooks {
+    /// When an account's last call was made that was not an order's.
+    pub calls: BTreeMap<u32, u64>,
+    pub debt_calls: usize,
+    pub orders: usize,
+    pub takeovers: usize,
+    pub deleverages: usize,
+    pub unwound: usize,
+    pub fees: usize,
+    pub advances: usize,
+    /// The last advance that has not been told to the ledger.
+    advanced: Option<(u32, i64)>,
+    /// Accounts that owe: since when, and over how many marks.
+    owing: BTreeMap<u32, (u64, usize)>,
+}
+
+impl Auditor {
+    /// Some pool is due, or the fund may sell: there can be work in any frame.
+    pub fn expects_liquidation(&self) -> bool {
+        let works = |leg: &Leg| leg.0 == FUND || is_due(&self.pool_of(*leg));
+        let held = self.positions.iter().filter(|(_, held)| held.qty != 0);
+        let owes = |account: &u32| is_due(&self.cross_worth(*account));
+        held.map(|(leg, _)| leg).any(works) || self.cash.keys().any(owes)
+    }
+
+    fn pool_of(&self, leg: Leg) -> Worth {
+        if !self.is_isolated(leg) {
+            return self.cross_worth(leg.0);
+        }
+        let held = self.position(leg);
+        let equity = i128::from(held.wallet) + self.value(leg, held) - i128::from(held.entry);
+        Worth { equity, maintenance: self.maintenance(leg), beside: None }
+    }
+
+    /// Whoever is closed against his will is due, and his call was in an earlier frame.
+    pub fn hear_forced(&mut self, order: &OrderAccepted) {
+        let leg = (order.account.0, order.symbol.0, order.position_side as u8);
+        match order.origin {
+            OrderOrigin::Owner | OrderOrigin::Settlement | OrderOrigin::Deleverage => {}
+            OrderOrigin::Liquidation => {
+                let pool = self.pool_of(leg);
+                assert!(is_due(&pool) && order.reduce_only, "{pool:?} {order:?}");
+                let called = self.liquidation.calls.get(&leg.0).is_some_and(|at| *at < self.now);
+                assert!(called || self.is_isolated(leg), "not called before: {order:?}");
+                self.liquidation.orders += 1;
+            }
+            OrderOrigin::Takeover => assert_eq!((leg.0, order.reduce_only), (FUND, false)),
+            OrderOrigin::Unwind => {
+                assert_eq!((leg.0, order.reduce_only), (FUND, true));
+                assert_eq!(order.price, self.symbols[&leg.1].mark);
+                self.liquidation.unwound += 1;
+            }
+        }
+    }
+
+    /// Before a trade beside the book: the fund takes it, or who is first in rank.
+    pub fn check_counterparty(&mut self, trade: &Trade) {
+        let maker = trade.maker.account.0;
+        if trade.kind == TradeKind::Takeover {
+            self.liquidation.takeovers += 1;
+            assert_eq!(maker, FUND);
+            return;
+        }
+        self.liquidation.deleverages += 1;
+        assert_ne!(maker, FUND);
+        if self.funding.is_open() {
+            // whoever has not been booked yet stood elsewhere when the ranks were taken
+            return;
+        }
+        let leg = (maker, trade.symbol.0, trade.maker.position_side as u8);
+        let (taken, _) = self.rank(leg, trade).expect("it had a position");
+        for (other, _) in self.positions.iter().filter(|(other, _)| other.1 == leg.1) {
+            let outside = [FUND, trade.taker.account.0].contains(&other.0);
+            if let (false, Some((rank, true))) = (outside, self.rank(*other, trade)) {
+                let behind = rank < taken || rank == taken && (other.0, other.2) >= (leg.0, leg.2);
+                assert!(behind, "{other:?} has {rank}, {leg:?} {taken}: {trade:?}");
+            }
+        }
+    }
+
+    /// Profit times leverage, or by it, of a position on the other side; and whether it bears the
+    /// price for all that could be closed.
+    fn rank(&self, leg: Leg, trade: &Trade) -> Option<(i128, bool)> {
+        let held = self.position(leg);
+        if held.qty.signum() != trade.taker_side.sign() {
+            return None;
+        }
+        let (pool, symbol) = (self.pool_of(leg), &self.symbols[&leg.1]);
+        let share = (pool.equity * self.maintenance(leg)).div_euclid(pool.maintenance.max(1));
+        let due = (trade.taker.account.0, leg.1, trade.taker.position_side as u8);
+        let lots = i128::from(held.qty.abs().min(self.position(due).qty.abs()));
+        let gain = i128::from(trade.price - symbol.mark) * lots * i128::from(symbol.mult);
+        if share <= 0 {
+            return None;
+        }
+        let bears = pool.equity + gain * i128::from(held.qty.signum()) >= 0;
+        let e8 = 100_000_000;
+        let bound = |factor: i128| factor.clamp(-(1 << 60), 1 << 60);
+        let entry = i128::from(held.entry);
+        let profit = bound((self.value(leg, held) - entry) * e8 / entry.abs());
+        let leverage = bound(self.value(leg, held).abs() * e8 / share).max(1);
+        let rank = if profit > 0 { profit * leverage / e8 } else { profit * e8 / leverage };
+        Some((rank, bears))
+    }
+
+    /// Nobody pays a fee, and nobody is left with less than nothing who had something.
+    pub fn check_forced_trade(&self, trade: &Trade, before: [Worth; 2]) {
+        let fills = [&trade.taker, &trade.maker];
+        assert!(fills.iter().all(|fill| fill.fee == 0), "{trade:?}");
+        let [due, other] = fills.map(|fill| self.worth(trade.symbol.0, fill));
+        assert!(due.equity >= before[0].equity.min(0), "{before:?} {due:?}: {trade:?}");
+        match trade.kind {
+            TradeKind::Takeover => assert!(other.equity >= other.maintenance, "{trade:?}"),
+            _ => assert!(other.equity >= 0, "{before:?} {other:?}: {trade:?}"),
+        }
+    }
+
+    pub fn hear_liquidation_fee(&mut self, fee: &LiquidationFeePaid) {
+        assert!(fee.amount > 0, "{fee:?}");
+        self.liquidation.fees += 1;
+        let leg = (fee.account.0, fee.symbol.0, fee.position_side as u8);
+        let isolated = self.is_isolated(leg);
+        let cash = self.cash.get_mut(&fee.account.0).unwrap();
+        *cash -= fee.amount;
+        assert_eq!(*cash, fee.cash);
+        if let Some(held) = self.positions.get_mut(&leg).filter(|held| held.qty != 0 && isolated) {
+            held.wallet -= fee.amount;
+            assert_eq!(held.wallet, fee.isolated_wallet);
+        }
+    }
+
+    /// An advance lifts to nothing whom nothing is left to close of.
+    pub fn hear_advance(&mut self, advance: &CashChanged) {
+        let worth = self.cross_worth(advance.account.0);
+        assert_eq!((worth.equity, worth.maintenance), (0, 0), "{advance:?}");
+        assert!(advance.delta > 0 && !advance.account.is_insurance(), "{advance:?}");
+        let called = self.liquidation.calls.get(&advance.account.0);
+        assert!(called.is_some_and(|at| *at < self.now), "not called before: {advance:?}");
+        self.liquidation.advances += 1;
+        let open = self.liquidation.advanced.replace((advance.account.0, advance.delta));
+        assert_eq!(open, None, "each is told");
+    }
+
+    pub fn hear_debt(&mut self, debt: &DebtIssued) {
+        let told = self.liquidation.advanced.take();
+        assert_eq!(told, Some((debt.account.0, debt.amount)));
+    }
+
+    /// Nobody owes for long.
+    pub fn check_debts(&mut self, events: &[Event]) {
+        assert_eq!(self.liquidation.advanced, None, "each advance is told");
+        let marked = events.iter().any(|event| matches!(event, Event::Mark(_)));
+        let owes = |account: &u32| {
+            let worth = self.cross_worth(*account);
+            worth.maintenance == 0 && worth.equity < 0 && *account != FUND
+        };
+        let owing: Vec<u32> = self.cash.keys().copied().filter(owes).collect();
+        self.liquidation.owing.retain(|account, _| owing.contains(account));
+        for account in owing {
+            let entry = self.liquidation.owing.entry(account).or_insert((self.now, 0));
+            entry.1 += usize::from(marked);
+            let over = self.now - entry.0 > DEBT_US && entry.1 > DEBT_MARKS;
+            assert!(!over, "{account} owes since {}", entry.0);
+        }
+    }
+}
+
+fn is_due(pool: &Worth) -> bool {
+    match pool.maintenance {
+        0 => pool.equity < 0,
+        least => pool.equity <= least,
+    }
+}
