@@ -8,6 +8,7 @@ use protocol::{Event, Reject, order::CloseReason};
 use crate::{
     auditor::Auditor,
     auditor_funding::FundingBooks,
+    auditor_liquidation::LiquidationBooks,
     bench::{Bench, outcome},
     differential::cases,
     flow::{self, Act, Step},
@@ -100,7 +101,7 @@ fn flows_trade() {
     bench.hedge(0b10_1000);
     let mut mark = [100; 2];
     let act = |bench: &mut Bench, step: &Step| flow::trading_act(bench, step, &mut mark);
-    let auditor = audited(bench, &fixed_steps(6_000), act);
+    let auditor = audited(bench, &fixed_steps(12_000), act);
     let (held, trades) = auditor.activity();
     assert!(held >= 2 && trades > 100, "{held} positions after {trades} trades");
     let algos = &auditor.algos;
@@ -122,7 +123,7 @@ fn flows_fund() {
     let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
     let mut bench = Bench::funded(&grants);
     bench.hedge(1 << 3);
-    let auditor = audited(&mut bench, &fixed_steps(6_000), act);
+    let auditor = audited(&mut bench, &fixed_steps(12_000), act);
     let FundingBooks { booked, insurance, stale, rates, .. } = &auditor.funding;
     let [negative, plain, positive] = rates;
     let some = *booked > 100 && *insurance > 0 && *stale > 10;
@@ -131,14 +132,34 @@ fn flows_fund() {
     assert!(both, "{negative} negative rates, {plain} of the interest alone, {positive} above");
 }
 
+/// Ticks as fine as those let marks come between the lines of a liquidation, so that it goes
+/// through the book.
+#[test]
+fn marks_close_positions() {
+    let grants = [(1, 1 << 45), (2, 1 << 44), (3, 1 << 43)];
+    let mut mark = 1_000;
+    let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
+    let mut bench = Bench::funded(&grants);
+    bench.hedge(1 << 3);
+    let auditor = audited(&mut bench, &fixed_steps(6_000), act);
+    let LiquidationBooks { orders, takeovers, deleverages, fees, .. } = &auditor.liquidation;
+    let beside = takeovers + deleverages;
+    assert!(*orders > beside && *fees > 0, "{orders}, {beside} beside the book, {fees} fees");
+}
+
 #[test]
 fn jumps_bring_need() {
-    let bench = &mut Bench::trading(&[(1, 30_000), (2, 40_000), (3, 60_000), (4, 90_000)]);
+    let bench = &mut Bench::trading(&[(1, 30_000), (2, 400_000), (3, 600_000), (4, 90_000)]);
     let mut mark = [100; 2];
     let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
-    let auditor = audited(bench, &fixed_steps(4_000), act);
+    let auditor = audited(bench, &fixed_steps(16_000), act);
     let (_, trades) = auditor.activity();
     assert!(trades > 50 && auditor.needs > 10, "{trades} trades, {} in need", auditor.needs);
+    let LiquidationBooks { takeovers, deleverages, unwound, .. } = &auditor.liquidation;
+    let closed = *takeovers > 3 && *deleverages > 3 && *unwound > 3;
+    assert!(closed, "{takeovers} taken over, {deleverages} deleveraged, {unwound} unwound");
+    let LiquidationBooks { debt_calls, advances, .. } = &auditor.liquidation;
+    assert!(*debt_calls > 0 && *advances > 0, "{debt_calls} called for debts, {advances} lifted");
 }
 
 /// The flows that twin and auditor judge meet the rules they are there for.

@@ -14,6 +14,9 @@ use crate::{
     trading::limit,
 };
 
+/// Some orders, and some grants, are so many times as large.
+const BIG: i64 = 15;
+
 /// A shard's next command.
 pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
     let mut draw = Draw(step.iter());
@@ -72,9 +75,20 @@ pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
             let (leverage, symbol) = (draw.one_of(&[10, 20, 50, 125]), symbol_id);
             Command::SetLeverage(SetLeverage { account, symbol, leverage, _pad: 0 })
         }
+        // whoever has been liquidated, or has paid for it, has money again
+        24 => {
+            let funds = draw.below(8) == 0;
+            let account = if funds { AccountId::INSURANCE } else { account };
+            bench.links[0] += 1;
+            let unit = if funds { 100 } else { 6_000 * draw.one_of(&[1, BIG]) };
+            let amount = 1 + i64::from(draw.below(8)) * unit;
+            let link_seq = bench.links[0];
+            let command = Command::Grant(Grant { link_seq, account, _pad: 0, amount, call: 0 });
+            return Act::Command { envelope: Envelope::default(), command };
+        }
         _ => {
             bench.ts += u64::from(draw.below(4) / 3) * MARGIN_CALL_GRACE_US;
-            *now_mark = match draw.below(6) {
+            *now_mark = match draw.below(12) {
                 0 => *now_mark * 13 / 10,
                 1 => *now_mark * 7 / 10,
                 2 => 100,
@@ -90,8 +104,10 @@ pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
 fn place(draw: &mut Draw, account: AccountId, symbol: SymbolId, mark: i64) -> Place {
     let side = draw.one_of(Side::ALL);
     let price = mark + i64::from(draw.below(29)) - 14;
-    let qty = 1 + i64::from(draw.below(12)) * if symbol.0 == 2 { 20 } else { 1 };
-    let flags = draw.below(64);
+    let flags = draw.below(256);
+    // in the higher brackets a mark can come between the lines
+    let scale = if flags >> 6 < 2 { BIG } else { 1 };
+    let qty = 1 + i64::from(draw.below(12)) * if symbol.0 == 2 { 20 } else { scale };
     let market = flags & 7 == 0;
     let tifs = [TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok];
     Place {

@@ -94,6 +94,7 @@ fn a_ledger_that_is_back_may_answer() {
     assert_eq!(bench.wake_at(), Some(back + MARGIN_CALL_GRACE_US), "it has been back before");
     answer(&mut bench, asked[0]);
     assert_eq!(bench.wake_at(), None);
+    bench.ok(&index(1, 890));
     called(&mut bench, 875);
     let opened = bench.ts;
     assert_eq!(bench.wake_at(), Some(opened + MARGIN_CALL_GRACE_US), "as before");
