@@ -6,7 +6,7 @@ use protocol::{
     AccountId, Command, Event,
     command::Tick,
     event::OrderAccepted,
-    limits::EARMARK_US,
+    limits::{EARMARK_US, MARGIN_CALL_GRACE_DOWN_US},
     order::{OrderOrigin, Side},
 };
 
@@ -169,4 +169,42 @@ fn calls_help() {
         venue.step(step).unwrap();
     }
     assert!(venue.helped > 5, "{} calls helped", venue.helped);
+}
+
+/// A call waits for a ledger that is away, and nobody is liquidated meanwhile; what it sends when
+/// it is back is in time.
+#[test]
+fn who_has_it_is_not_liquidated_while_the_ledger_is_away() {
+    let mut cluster = Cluster::new();
+    for (account, amount) in [(1, 15_500), (2, 900_000)] {
+        cluster.send(0, &deposit(account, 1, amount));
+        cluster.send(0, &lend(account, 1, amount));
+    }
+    cluster.send(0, &deposit(1, 2, 50_000));
+    cluster.drain();
+    cluster.place(1, limit(2, Side::Sell, 100, 3));
+    cluster.place(1, limit(1, Side::Buy, 100, 3));
+    cluster.send(1, &link(false));
+    let liquidated = |cluster: &mut Cluster| {
+        let mut events = cluster.send(1, &index(1, 95));
+        events.extend(cluster.send(1, &Command::Tick(Tick { _reserved: 0 })));
+        let forced = |event: &Event| match event {
+            Event::OrderAccepted(order) => order.origin == OrderOrigin::Liquidation,
+            _ => false,
+        };
+        events.iter().any(forced)
+    };
+    for _ in 0..19 {
+        cluster.nodes[1].ts += MARGIN_CALL_GRACE_DOWN_US / 20;
+        assert!(!liquidated(&mut cluster));
+    }
+    let called = cluster.nodes[1].calls.len();
+    assert_eq!(called, 1, "one call, which is open");
+    cluster.send(1, &link(true));
+    cluster.drain();
+    // a quarter of what was free came, more than the 1,360 that were asked for
+    assert_eq!(cluster.worth(1, 1, 95), (350 + 12_500, 1_140));
+    for _ in 0..9 {
+        assert!(!liquidated(&mut cluster));
+    }
 }
