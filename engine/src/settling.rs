@@ -42,7 +42,9 @@ impl Symbols {
         let (symbol, quote) = self.split_mut(at);
         let (spec, mark) = (&symbol.spec, quote.mark);
         require(spec.state != SymbolState::Settling, Reject::StateInvalid)?;
-        require(mark != 0, Reject::NoMarkPrice)?;
+        // without an index the mark is one of the past
+        let known = mark != 0 && !(settle.price == 0 && symbol.pricing.is_stale);
+        require(known, Reject::NoMarkPrice)?;
         let price = if settle.price == 0 { mark } else { settle.price };
         require(price > 0, Reject::PriceNotPositive)?;
         // a mark knows no filters

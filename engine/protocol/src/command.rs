@@ -354,7 +354,8 @@ SetSymbolState { symbol: SymbolId, state: SymbolState, _pad: [u8; 5] });
 layout!(Settle {
     symbol: SymbolId,
     _pad: [u8; 6],
-    /// What positions are closed at, inside the symbol's band; 0: the mark of this moment.
+    /// What positions are closed at, inside the symbol's band; 0: the mark of this moment, if its
+    /// index is fresh.
     price: Ticks,
 });
 layout!(

@@ -43,7 +43,7 @@ rejects! {
     UnknownSymbol = 20,
     /// The symbol's state does not allow it.
     SymbolNotTrading = 21,
-    /// No index price has come yet.
+    /// No index price has come yet, or, where a fresh one is needed, of late.
     NoMarkPrice = 22,
     /// A listing or bracket table that contradicts itself.
     InvalidInstrument = 23,

@@ -142,6 +142,19 @@ fn a_settlement_price_makes_sense() {
     fresh.refused(&settle(100), Reject::NoMarkPrice);
 }
 
+/// When the index has stayed away for ten seconds, the mark says nothing of now: an operator has
+/// to say a price.
+#[test]
+fn an_old_mark_is_no_settlement_price() {
+    let mut bench = rich();
+    trade(&mut bench, 2, 1, 100, 10);
+    bench.ts += 11_000_000;
+    tick(&mut bench);
+    bench.refused(&settle(0), Reject::NoMarkPrice);
+    bench.ok(&settle(103));
+    assert_eq!(profits(&rest(&mut bench))[0], (1, Side::Sell, 30_000));
+}
+
 #[test]
 fn a_symbol_without_anything_open_ends_too() {
     let mut bench = rich();

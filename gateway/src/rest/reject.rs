@@ -41,6 +41,9 @@ pub fn error(reject: Reject, asked: &Asked) -> ApiError {
         R::Unsupported => ApiError::internal("a command that only a node makes"),
         R::UnknownSymbol => ApiError::invalid_symbol(),
         R::SymbolNotTrading => not_trading(asked),
+        R::NoMarkPrice if *asked == Asked::Admin => {
+            ApiError::new(-1130, "The symbol has no mark price that is fresh: say one.")
+        }
         R::NoMarkPrice => ApiError::new(-2010, "NEW_ORDER_REJECTED: no mark price yet."),
         R::InvalidInstrument => ApiError::invalid("symbol"),
         R::StateInvalid => {

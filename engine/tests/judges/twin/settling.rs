@@ -37,6 +37,7 @@ impl Shard {
         let problems = [
             (spec.state == SymbolState::Settling, Reject::StateInvalid),
             (mark == 0, Reject::NoMarkPrice),
+            (wanted == 0 && market.pricing.stale, Reject::NoMarkPrice),
             (price < 0, Reject::PriceNotPositive),
             (wanted != 0 && price < spec.price_min, Reject::PriceTooLow),
             (wanted != 0 && price > spec.price_max, Reject::PriceTooHigh),
