@@ -240,7 +240,7 @@ impl Shard {
     }
 
     /// Takes from the account, for the insurance fund, a part of what it got better than the
-    /// bankruptcy price.
+    /// bankruptcy price: that has come into its cash, also where the position is isolated.
     fn take_liquidation_fee<S: Sink>(
         &mut self,
         target: &Target,
@@ -257,11 +257,7 @@ impl Shard {
             return;
         }
         let (symbol, position_side) = (spec.symbol, holding.side);
-        let exposure = &mut self.accounts.holding_mut(at).exposure;
-        if exposure.mode == MarginMode::Isolated && exposure.position.qty != 0 {
-            exposure.wallet = cash(i128::from(exposure.wallet) - fee);
-        }
-        let isolated_wallet = exposure.wallet;
+        let isolated_wallet = holding.exposure.wallet;
         let account = self.accounts.account_mut(place);
         account.cash = cash(i128::from(account.cash) - fee);
         let (account, cash_now) = (account.id, account.cash);

@@ -142,14 +142,11 @@ impl Auditor {
         assert!(fee.amount > 0, "{fee:?}");
         self.liquidation.fees += 1;
         let leg = (fee.account.0, fee.symbol.0, fee.position_side as u8);
-        let isolated = self.is_isolated(leg);
+        let wallet = self.position(leg).wallet;
         let cash = self.cash.get_mut(&fee.account.0).unwrap();
         *cash -= fee.amount;
         assert_eq!(*cash, fee.cash);
-        if let Some(held) = self.positions.get_mut(&leg).filter(|held| held.qty != 0 && isolated) {
-            held.wallet -= fee.amount;
-            assert_eq!(held.wallet, fee.isolated_wallet);
-        }
+        assert_eq!(wallet, fee.isolated_wallet, "it is of what came out of the wallet");
     }
 
     /// An advance lifts to nothing whom nothing is left to close of.

@@ -32,6 +32,7 @@ mod invariants;
 mod isolated;
 mod jumps;
 mod lending;
+mod liquidation;
 mod listing;
 mod modes;
 mod need;

@@ -8,6 +8,7 @@ use crate::{
     differential::cases,
     flow::{self, Act, Step},
     flow_links,
+    jumps::jumping_act,
 };
 
 fn load(bytes: &[u8]) -> Result<Engine, LoadError> {
@@ -77,6 +78,18 @@ proptest! {
         bench.hedge(1 << 3);
         let mut mark = 1_000;
         let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
+        compare(&mut bench, &steps, from, act)?;
+    }
+
+    #[test]
+    fn a_shard_under_jumping_marks_goes_on_from_a_snapshot(
+        steps in flow::steps(150), cash in prop::array::uniform4(1i64..300_000),
+        work in prop::sample::select(vec![1, 2, 64]), from in 0usize..120,
+    ) {
+        let grants: Vec<_> = (1..).zip(cash).collect();
+        let mut bench = Bench::trading_with_work(&grants, work);
+        let mut mark = [100; 2];
+        let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
         compare(&mut bench, &steps, from, act)?;
     }
 

@@ -306,12 +306,7 @@ impl Shard {
         if fee <= 0 {
             return;
         }
-        let isolated = self.chosen(account, symbol).isolated;
-        let holding = self.holding_mut(target.leg);
-        if isolated && holding.qty != 0 {
-            holding.wallet -= fee;
-        }
-        let isolated_wallet = holding.wallet as i64;
+        let isolated_wallet = self.holding(target.leg).wallet as i64;
         let known = self.accounts.get_mut(&account).unwrap();
         known.cash -= fee;
         self.events.push(Event::LiquidationFeePaid(LiquidationFeePaid {
