@@ -61,6 +61,8 @@ pub(crate) struct Account {
     pub in_need: bool,
     /// It has had its call, and not come out of need since.
     pub warned: bool,
+    /// A unit of pending work is to look at its need: the state's digest tells it with the work.
+    pub need_queued: bool,
     /// The liquidation of its cross positions.
     pub due: Due,
     /// It has changed since its bands were set.

@@ -231,6 +231,11 @@ impl Shard {
         shard.work = Work::load(saved)?;
         let listed = |symbol| shard.symbols.find(symbol).is_ok();
         sound(shard.work.symbols().all(listed))?;
+        for account in shard.work.needs() {
+            if let Some(at) = shard.accounts.find(account) {
+                shard.accounts.account_mut(at).need_queued = true;
+            }
+        }
         shard.countdowns = Countdowns::load(saved, |account, symbol| {
             let at = shard.symbols.find(symbol).ok()?;
             shard.accounts.find_holding(account, at, PositionSide::Both)

@@ -156,6 +156,14 @@ impl Work {
         Ok(work)
     }
 
+    /// The accounts whose need waits to be looked at.
+    pub fn needs(&self) -> impl Iterator<Item = AccountId> + '_ {
+        self.queue.iter().filter_map(|job| match job.unit {
+            Unit::Need { account } => Some(account),
+            _ => None,
+        })
+    }
+
     /// The symbols that there is work on.
     pub fn symbols(&self) -> impl Iterator<Item = SymbolId> + '_ {
         let of_symbol = |job: &&Job| !job.symbol.is_none();

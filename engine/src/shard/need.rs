@@ -49,7 +49,9 @@ impl Shard {
         let account = self.accounts.account_mut(place);
         let in_need = pool.maintenance > 0 && above_line(&pool) < 0;
         account.warned &= in_need;
-        if in_need && !account.warned && account.call == 0 && !pool.is_due() {
+        let waits = account.warned || account.need_queued || account.call != 0;
+        if in_need && !waits && !pool.is_due() {
+            account.need_queued = true;
             self.work.add(SymbolId::NONE, Unit::Need { account: account.id });
         }
         self.set_bands(place, to_line(&pool));
@@ -130,6 +132,7 @@ impl Shard {
         out: &mut Output<'_, S>,
     ) {
         let Some(place) = self.accounts.find(account) else { return };
+        self.accounts.account_mut(place).need_queued = false;
         self.pools.book_all(&mut self.accounts, account, self.symbols.quotes(), out);
         let pool = self.cross_pool(place);
         let known = self.accounts.account(place);

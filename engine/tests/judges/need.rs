@@ -1,5 +1,6 @@
 //! Margin calls by example: a shard asks for an account before it comes due.
 
+use engine::Engine;
 use protocol::{
     AccountId, Command, Event, Reject, ShardId,
     command::{Grant, LinkState, Place},
@@ -8,7 +9,7 @@ use protocol::{
 };
 
 use crate::{
-    bench::{Bench, index, outcome},
+    bench::{Bench, CAPACITY, Collected, index, outcome},
     trading::limit,
     triggers::tick,
 };
@@ -139,4 +140,21 @@ fn all_positions_count_together() {
     assert!(bench.calls.is_empty());
     tick(&mut bench);
     assert_eq!(bench.calls.len(), 1);
+}
+
+/// Its turn in the queue of pending work may be long in coming, while marks go on.
+#[test]
+fn a_need_that_waits_is_noted_once() {
+    let mut bench = Bench::trading_with_work(&[(1, 2_018_000), (2, 90_000_000)], 0);
+    bench.ok(&index(1, 900));
+    bench.ok(&Command::Place(limit(2, Side::Sell, 900, 40)));
+    bench.ok(&Command::Place(limit(1, Side::Buy, 900, 40)));
+    bench.ok(&index(1, 899));
+    bench.ok(&index(1, 885));
+    let loaded = Engine::load(CAPACITY, &bench.engine.save()).unwrap();
+    let mut loaded = loaded.with_work_per_turn(0);
+    bench.ok(&index(1, 885));
+    let (header, payload) = bench.log.last().unwrap();
+    loaded.apply(header, payload, &mut Collected::default());
+    assert_eq!(loaded.state_hash(), bench.engine.state_hash());
 }

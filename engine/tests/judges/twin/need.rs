@@ -22,9 +22,10 @@ impl Shard {
             let has_call = self.has_call(account);
             let known = self.accounts.get_mut(&account).unwrap();
             known.warned &= in_need;
-            let asks = in_need && !known.warned && !has_call;
+            let job = Job { symbol: 0, what: What::Need { account } };
+            let asks = in_need && !known.warned && !has_call && !self.queue.contains(&job);
             if asks && !self.is_due((account, 0, PositionSide::Both)) {
-                self.fresh.push(Job { symbol: 0, what: What::Need { account } });
+                self.fresh.push(job);
             }
             self.look_at_pools(account);
         }
