@@ -4,7 +4,7 @@
 //! They have ids and client ids of their own. Such an id holds on all symbols, and it says itself
 //! which symbol, and so which shard, it belongs to.
 
-mod ask;
+pub mod ask;
 #[cfg(test)]
 mod http_test;
 mod query;

@@ -3,7 +3,7 @@
 //! Nothing is decided here. Parameters become commands ([`ask`]), the shard answers, and the
 //! order is shown as the views have it, which by then is what the answer speaks of ([`show`]).
 
-pub(super) mod ask;
+pub mod ask;
 mod batch;
 mod query;
 pub mod show;
