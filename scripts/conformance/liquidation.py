@@ -1,9 +1,9 @@
 """Liquidation and deleveraging on a real cluster, seen by unmodified clients.
 
-usage: liquidation.py EXCHANGE SEED
+usage: liquidation.py EXCHANGE SEED DATA
 
-Starts a cluster of its own with the operator's tool EXCHANGE, from a copy of SEED in which one
-symbol takes its index from here and begins with an empty book. One account is closed on the book
+Starts a cluster of its own in DATA with the operator's tool EXCHANGE, from a copy of SEED in
+which one symbol takes its index from here and begins with an empty book. One account is closed on the book
 while it still has something left, another one when it has not, against who is on the other side.
 """
 
@@ -14,7 +14,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -254,23 +253,21 @@ class Stage:
 
 
 def main():
-    exchange, seed = (pathlib.Path(word).resolve() for word in sys.argv[1:])
+    exchange, seed, data = (pathlib.Path(word).resolve() for word in sys.argv[1:])
     index = Index()
-    with tempfile.TemporaryDirectory() as data:
-        data = pathlib.Path(data)
-        ours = data / 'seed.toml'
-        ours.write_text(index.seed(seed.read_text()))
-        cluster = Cluster(exchange, ours, data / 'cluster')
-        stage = Stage(cluster, index)
-        try:
-            asyncio.run(stage.run())
-            print(f'liquidation: {stage.checks} checks hold')
-        except Exception as error:  # the cluster has to go, whatever failed
-            print(f'liquidation: FAILED after {stage.checks} checks: '
-                  f'{type(error).__name__} {error}')
-            sys.exit(1)
-        finally:
-            cluster.down()
+    data.mkdir(parents=True, exist_ok=True)
+    ours = data / 'seed.toml'
+    ours.write_text(index.seed(seed.read_text()))
+    cluster = Cluster(exchange, ours, data)
+    stage = Stage(cluster, index)
+    try:
+        asyncio.run(stage.run())
+        print(f'liquidation: {stage.checks} checks hold')
+    except Exception as error:  # the cluster has to go, whatever failed
+        print(f'liquidation: FAILED after {stage.checks} checks: {type(error).__name__} {error}')
+        sys.exit(1)
+    finally:
+        cluster.down()
 
 
 main()
