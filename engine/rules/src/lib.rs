@@ -28,6 +28,8 @@ pub use order::{OrderTerms, Reservation};
 pub use position::Position;
 
 #[cfg(test)]
+mod adl_test;
+#[cfg(test)]
 mod funding_test;
 #[cfg(test)]
 mod guard_test;
