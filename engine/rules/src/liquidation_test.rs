@@ -7,7 +7,10 @@ use proptest::prelude::*;
 
 use crate::{
     BracketTable, Position,
-    liquidation::{Backing, Solvency, bankruptcy_price, legs_liquidation_price, liquidation_price},
+    liquidation::{
+        Backing, Portion, Solvency, bankruptcy_price, legs_liquidation_price, liquidation_fee,
+        liquidation_price, portion,
+    },
     money::value,
     rules_test::three_brackets,
 };
@@ -35,6 +38,48 @@ fn left_of_legs(long: &Position, short: &Position, backing: &Backing, mark: i64)
         rows.iter().enumerate().map(part).sum()
     };
     equity * i128::from(protocol::RATE_ONE) - maintenance(long) - maintenance(short)
+}
+
+/// A first bracket of 200,000 units of the asset, a second up to twice that.
+fn wide_brackets() -> BracketTable {
+    let mut brackets = three_brackets();
+    brackets.count = 2;
+    (brackets.rows[0].cap, brackets.rows[1].floor) = (20_000_000_000_000, 20_000_000_000_000);
+    brackets.rows[1].cap = 40_000_000_000_000;
+    BracketTable::new(&brackets).unwrap()
+}
+
+/// In the first bracket all goes at once, or a quarter where it is worth more than 100,000.
+#[test]
+fn a_large_position_is_closed_in_quarters() {
+    let portion_of =
+        |qty| portion(&Position { qty, entry: 0 }, 1_000_000, 1_000_000, &wide_brackets());
+    assert_eq!(portion_of(10), Portion { lots: 10, large: false });
+    assert_eq!(portion_of(-11), Portion { lots: 3, large: true });
+    assert_eq!(portion_of(20), Portion { lots: 5, large: true });
+}
+
+/// Above it goes what is worth more than the bracket's floor.
+#[test]
+fn a_position_above_the_first_bracket_comes_down_to_the_one_below() {
+    let portion_of =
+        |mark, qty| portion(&Position { qty, entry: 0 }, mark, 1_000_000, &wide_brackets());
+    assert_eq!(portion_of(1_000_000, 21), Portion { lots: 1, large: false });
+    assert_eq!(portion_of(1_000_000, -40), Portion { lots: 20, large: false });
+    // 18 of 1.1 are worth 19.8, 19 would be above 20
+    assert_eq!(portion_of(1_100_000, 30), Portion { lots: 12, large: false });
+}
+
+/// The fee is a part of the value, and of what was got better than the bankruptcy price.
+#[test]
+fn a_liquidation_fee_leaves_the_bankruptcy_price() {
+    use protocol::order::Side::{Buy, Sell};
+    let fee = |side, quote| liquidation_fee(side, (quote, 10), 100, MULT, 1_000_000);
+    assert_eq!(fee(Sell, 11_000), 110);
+    assert_eq!(fee(Sell, 10_050), 50);
+    assert_eq!(fee(Sell, 10_000), 0);
+    assert_eq!(fee(Buy, 9_001), 91);
+    assert_eq!(fee(Buy, 9_999), 1);
 }
 
 proptest! {

@@ -263,7 +263,6 @@ impl Auditor {
             | Event::Outcome(_)
             | Event::SessionOpened(_)
             | Event::FeesChanged(_)
-            | Event::LinkApplied(_)
             | Event::LinkAcked(_) => {}
             Event::ReturnIssued(back) => {
                 self.hear_return(back);
@@ -271,6 +270,7 @@ impl Auditor {
             }
             Event::LiquidationFeePaid(fee) => self.hear_liquidation_fee(fee),
             Event::DebtIssued(debt) => self.hear_debt(debt),
+            Event::LinkApplied(_) => self.liquidation.heard += 1,
             Event::MarginCallIssued(call) => self.hear_call(call),
             Event::HeldIssued(held) => self.hear_held(held),
             Event::LendSettled(_)

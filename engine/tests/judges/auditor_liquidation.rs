@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use protocol::{
     Event,
     event::{CashChanged, DebtIssued, LiquidationFeePaid, OrderAccepted, Trade},
+    limits::MARGIN_CALL_GRACE_US,
     order::{OrderOrigin, TradeKind},
 };
 
@@ -22,8 +23,13 @@ const DEBT_MARKS: usize = 40;
 /// What there was of each.
 #[derive(Default)]
 pub struct LiquidationBooks {
-    /// When an account's last call was made that was not an order's.
-    pub calls: BTreeMap<u32, u64>,
+    /// When an account's last call was made that was not an order's, and after how many messages
+    /// of the ledger.
+    pub calls: BTreeMap<u32, (u64, u64)>,
+    /// An earlier call of the fund's has been closed.
+    pub fund_was_refused: bool,
+    /// The ledger's messages that were applied.
+    pub heard: u64,
     pub debt_calls: usize,
     pub orders: usize,
     pub takeovers: usize,
@@ -63,8 +69,7 @@ impl Auditor {
             OrderOrigin::Liquidation => {
                 let pool = self.pool_of(leg);
                 assert!(is_due(&pool) && order.reduce_only, "{pool:?} {order:?}");
-                let called = self.liquidation.calls.get(&leg.0).is_some_and(|at| *at < self.now);
-                assert!(called || self.is_isolated(leg), "not called before: {order:?}");
+                assert!(self.is_isolated(leg) || self.was_called(leg.0), "not called: {order:?}");
                 self.liquidation.orders += 1;
             }
             OrderOrigin::Takeover => assert_eq!((leg.0, order.reduce_only), (FUND, false)),
@@ -74,6 +79,14 @@ impl Auditor {
                 self.liquidation.unwound += 1;
             }
         }
+    }
+
+    /// The account's last call has been answered, or its grace is over.
+    pub fn was_called(&self, account: u32) -> bool {
+        let call = self.liquidation.calls.get(&account);
+        call.is_some_and(|(at, heard)| {
+            self.liquidation.heard > *heard || self.now >= at + MARGIN_CALL_GRACE_US
+        })
     }
 
     /// Before a trade beside the book: the fund takes it, or who is first in rank.
@@ -86,6 +99,10 @@ impl Auditor {
         }
         self.liquidation.deleverages += 1;
         assert_ne!(maker, FUND);
+        // a search may have begun before the call that is open now
+        let refused = self.liquidation.fund_was_refused || self.was_called(FUND);
+        let asked = trade.taker.account.0 == FUND || refused;
+        assert!(asked, "the fund has had a call first: {trade:?}");
         if self.funding.is_open() {
             // whoever has not been booked yet stood elsewhere when the ranks were taken
             return;
@@ -154,8 +171,7 @@ impl Auditor {
         let worth = self.cross_worth(advance.account.0);
         assert_eq!((worth.equity, worth.maintenance), (0, 0), "{advance:?}");
         assert!(advance.delta > 0 && !advance.account.is_insurance(), "{advance:?}");
-        let called = self.liquidation.calls.get(&advance.account.0);
-        assert!(called.is_some_and(|at| *at < self.now), "not called before: {advance:?}");
+        assert!(self.was_called(advance.account.0), "not called: {advance:?}");
         self.liquidation.advances += 1;
         let open = self.liquidation.advanced.replace((advance.account.0, advance.delta));
         assert_eq!(open, None, "each is told");

@@ -38,7 +38,9 @@ impl Auditor {
         if call.kind == CallKind::Order {
             return;
         }
-        self.liquidation.calls.insert(call.account.0, self.now);
+        self.liquidation.fund_was_refused |= self.was_called(0);
+        let heard = self.liquidation.heard;
+        self.liquidation.calls.insert(call.account.0, (self.now, heard));
         if call.account.is_insurance() {
             // for what it is to take over
             return;

@@ -1,5 +1,6 @@
 //! Liquidation by example: what happens to an account that is worth no more than it must keep.
 
+use engine::Engine;
 use protocol::{
     AccountId, Command, Event, Reject, SymbolId,
     command::{Grant, Place, Recall, SetMarginMode},
@@ -11,7 +12,7 @@ use protocol::{
 };
 
 use crate::{
-    bench::{Bench, index, outcome},
+    bench::{Bench, CAPACITY, index, outcome},
     trading::limit,
     triggers::tick,
 };
@@ -325,6 +326,51 @@ fn a_debt_is_called_for_and_then_advanced() {
         _ => None,
     };
     assert_eq!(said.iter().find_map(told), Some((ALICE, advanced)));
+}
+
+/// Alice is long 40, one each of accounts 100 to 139; the less one has behind it, the sooner it is
+/// deleveraged. Some have next to nothing.
+fn long_of_many() -> Bench {
+    let cash = |id| match id {
+        135 => 60_000,
+        110 => 70_000,
+        129 => 80_000,
+        _ => 9_000_000,
+    };
+    let sellers = 100..140u32;
+    let mut grants: Vec<_> = sellers.clone().map(|id| (id, cash(id))).collect();
+    grants.push((ALICE, 2_018_000));
+    let mut bench = Bench::trading(&grants);
+    bench.ok(&index(1, 900));
+    for seller in sellers {
+        bench.ok(&Command::Place(limit(seller, Side::Sell, 900, 1)));
+    }
+    bench.ok(&Command::Place(limit(ALICE, Side::Buy, 900, 40)));
+    due(&mut bench, 870);
+    bench.ts += MARGIN_CALL_GRACE_US;
+    settle(&mut bench);
+    bench.ok(&index(1, 871));
+    bench
+}
+
+/// All accounts are looked at, 64 a frame, and the first in rank is kept from slice to slice: also
+/// by an engine that is saved and loaded after each of them.
+#[test]
+fn a_search_over_many_accounts_goes_in_slices() {
+    let mut bench = long_of_many();
+    let mut other = long_of_many();
+    let mut counterparties = Vec::new();
+    // a step of the chain, and then ids up to 64, to 128 and to 139
+    for frame in 0..12 {
+        let said = tick(&mut bench);
+        let saved = Engine::load(CAPACITY, &other.engine.save()).unwrap();
+        other.engine = saved.with_work_per_turn(other.work_per_turn);
+        assert_eq!(tick(&mut other), said, "frame {frame}");
+        let traded = traded(&said);
+        assert_eq!(traded.len(), usize::from(frame % 4 == 3), "{frame}: {traded:?}");
+        counterparties.extend(traded.iter().map(|trade| trade.3));
+    }
+    assert_eq!(counterparties, [135, 110, 129]);
 }
 
 /// However little is done a frame, the end is the same.
