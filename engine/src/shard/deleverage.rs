@@ -63,6 +63,12 @@ impl Shard {
             MarginMode::Isolated => PoolAt::Isolated(holding),
         };
         self.accounts.due_mut(pool).queued = false;
+        if let PoolAt::Cross(place) = pool
+            && self.accounts.account(place).call != 0
+        {
+            // one was opened meanwhile; its end goes on with the liquidation
+            return;
+        }
         let solvency = self.solvency(pool);
         let target = self.target_at(holding, &solvency);
         let stands = solvency.is_due() && self.is_open(holding);

@@ -152,6 +152,7 @@ impl Shard {
         out: &mut Output<'_, S>,
     ) {
         let frame = &work_frame(now, out);
+        self.pools.book_all(&mut self.accounts, AccountId::INSURANCE, self.symbols.quotes(), out);
         let symbol = self.symbols.find(symbol).expect("work is on listed symbols");
         let leg = (AccountId::INSURANCE, symbol, PositionSide::Both);
         let Some(at) = self.accounts.find_holding(leg.0, leg.1, leg.2) else { return };

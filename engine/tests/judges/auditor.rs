@@ -136,7 +136,7 @@ impl Auditor {
         self.check_money();
         self.check_debts(events);
         self.check_books();
-        self.check_margin();
+        self.check_margin(events);
     }
 
     /// Traders who hold something and the trades there were: a flow without them judges nothing.
@@ -266,6 +266,8 @@ impl Auditor {
             | Event::LinkAcked(_) => {}
             Event::ReturnIssued(back) => {
                 self.hear_return(back);
+                // a call may take more than what nothing needs
+                self.accepted = self.accepted.filter(|accepted| accepted.0 != back.account.0);
                 self.check_sweep(back);
             }
             Event::LiquidationFeePaid(fee) => self.hear_liquidation_fee(fee),

@@ -122,11 +122,12 @@ impl Auditor {
 
     /// What was accepted is reserved: at the mark of its accept no margin is lacking, but for a
     /// fee's rounding at each fill.
-    pub fn check_margin(&self) {
+    pub fn check_margin(&self, events: &[Event]) {
         let Some((account, fills)) = self.accepted else { return };
         let available = self.available(account);
         // a fee at each fill, the margin's own division, and a wallet's two round once each
-        assert!(available >= -(4 * fills as i128), "an accepted order lacks {available}");
+        let enough = available >= -(4 * fills as i128);
+        assert!(enough, "an accepted order of {account} lacks {available}: {events:?}");
     }
 
     /// What a held account is said to spare leaves its margin whole and its profit in.

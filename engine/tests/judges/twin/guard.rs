@@ -77,7 +77,10 @@ impl Shard {
     /// The loss at a price against the mark is within the position's share of what is left.
     fn affords(&self, leg: Leg, price: i64, left: i128) -> bool {
         let loss = self.loss(leg, price);
-        loss <= 0 || loss * self.pool(leg).1 <= left * self.maintenance(leg)
+        // figures that are too large for 128 bits are nobody's to afford
+        let share = left.checked_mul(self.maintenance(leg));
+        let lost = loss.checked_mul(self.pool(leg).1);
+        loss <= 0 || matches!((lost, share), (Some(lost), Some(share)) if lost <= share)
     }
 
     /// The order and all that rest on its side do no more than close.
@@ -161,8 +164,9 @@ impl Shard {
         if !self.is_beyond_mark(leg.1, side, price) || self.affords(leg, price, left) {
             return 0;
         }
-        let needed = self.loss(leg, price) * self.pool(leg).1;
-        (ceil_div(needed, self.maintenance(leg)) - left) as i64
+        let needed = self.loss(leg, price).checked_mul(self.pool(leg).1);
+        let lacking = needed.map(|needed| ceil_div(needed, self.maintenance(leg)) - left);
+        lacking.and_then(|lacking| lacking.try_into().ok()).unwrap_or(i64::MAX)
     }
 
     /// A maker may fill so many lots.

@@ -200,26 +200,32 @@ impl Shard {
         legs.retain(|leg| self.is_open(*leg));
         let most = legs.iter().map(|leg| self.maintenance(*leg)).max()?;
         let leg = legs.into_iter().find(|leg| self.maintenance(*leg) == most)?;
-        Some(self.target_of(pool, leg))
+        self.target_of(pool, leg)
     }
 
-    fn target_of(&self, pool: Leg, leg: Leg) -> Target {
+    fn due_target(&self, pool: Leg, leg: Leg) -> Option<Target> {
+        let stands = self.is_due(pool) && self.is_open(leg);
+        if stands { self.target_of(pool, leg) } else { None }
+    }
+
+    /// `None`: its figures are too large for 128 bits.
+    fn target_of(&self, pool: Leg, leg: Leg) -> Option<Target> {
         let market = &self.markets[&leg.1];
         let (mark, mult) = (i128::from(market.mark), i128::from(market.spec.mult));
         let qty = self.holding(leg).qty;
         let (equity, maintenance) = self.worth(pool);
-        let share = equity * self.maintenance(leg);
-        let away = share.div_euclid(maintenance * qty.abs() * mult);
+        let share = equity.checked_mul(self.maintenance(leg))?;
+        let away = share.div_euclid(maintenance.checked_mul(qty.abs() * mult)?);
         let price = (mark - qty.signum() * away).clamp(1, PRICE_TOP) as i64;
         let (lots, large) = self.portion(leg);
         let lost = 3 * equity < 2 * maintenance;
-        Target {
+        Some(Target {
             leg,
             side: if qty > 0 { Side::Sell } else { Side::Buy },
             lots: if lost { qty.abs() as i64 } else { lots },
             price,
             large: large && !lost,
-        }
+        })
     }
 
     /// Lots that are closed at once, and whether they are a part of what is large.
@@ -414,10 +420,12 @@ impl Shard {
         let isolated = self.chosen(account, symbol).isolated;
         let pool = if isolated { leg } else { (account, 0, PositionSide::Both) };
         self.due(pool).queued = false;
-        if !self.is_due(pool) || !self.is_open(leg) {
-            return self.queue_liquidation(pool);
+        if !isolated && self.has_call(account) {
+            return;
         }
-        let target = self.target_of(pool, leg);
+        let Some(target) = self.due_target(pool, leg) else {
+            return self.queue_liquidation(pool);
+        };
         for id in from..from + 64 {
             for of in PositionSide::ALL {
                 let ranked = |(id, of)| self.rank(&target, (id, symbol, of));
@@ -438,13 +446,12 @@ impl Shard {
         self.book_account(account);
         self.book_account(other);
         let other = (other, symbol, of);
-        if self.is_due(pool) && self.is_open(leg) {
-            let target = self.target_of(pool, leg);
-            if let Some((_, lots)) = self.rank(&target, other) {
-                let counter = Target { leg: other, side: target.side.opposite(), lots, ..target };
-                let order = self.forced(&counter);
-                self.trade_beside(TradeKind::Deleverage, &target, &order, OrderOrigin::Deleverage);
-            }
+        if let Some(target) = self.due_target(pool, leg)
+            && let Some((_, lots)) = self.rank(&target, other)
+        {
+            let counter = Target { leg: other, side: target.side.opposite(), lots, ..target };
+            let order = self.forced(&counter);
+            self.trade_beside(TradeKind::Deleverage, &target, &order, OrderOrigin::Deleverage);
         }
         self.queue_liquidation(pool);
     }
@@ -457,14 +464,17 @@ impl Shard {
             return None;
         }
         let (equity, maintenance) = self.pool(leg);
-        let share = (equity * self.maintenance(leg)).div_euclid(maintenance);
+        let share = equity.checked_mul(self.maintenance(leg))?.div_euclid(maintenance);
         let market = &self.markets[&leg.1];
         let worse = i128::from(target.price - market.mark) * i128::from(market.spec.mult) * lots;
         if share <= 0 || equity + worse * holding.qty.signum() < 0 {
             return None;
         }
         let top = 1i128 << 60;
-        let factor = |a: i128, b: i128| (a * ONE / b).clamp(-top, top);
+        let factor = |a: i128, b: i128| match a.checked_mul(ONE) {
+            Some(exact) => (exact / b).clamp(-top, top),
+            None => top * a.signum(),
+        };
         let profit = factor(self.value(leg) - holding.entry, holding.entry.abs());
         let leverage = factor(self.value(leg).abs(), share).max(1);
         let rank = if profit > 0 { profit * leverage / ONE } else { profit * ONE / leverage };
@@ -486,6 +496,7 @@ impl Shard {
 
     pub fn unwind(&mut self, symbol: u16) {
         let leg = (FUND, symbol, PositionSide::Both);
+        self.book_account(FUND);
         if !self.is_open(leg) {
             return;
         }
