@@ -38,6 +38,8 @@ use crate::{
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the sources of index prices are waited for.
 const SOURCES_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the market makers may take to quote; a symbol that is halted has no quotes.
+const QUOTES_PATIENCE: Duration = Duration::from_secs(5);
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// An index price that is younger than this is one of this start.
 const FRESH_MS: i64 = 5_000;
@@ -189,9 +191,20 @@ async fn start(
     let simulated: BTreeSet<&str> = simulated.map(|i| i.symbol.as_str()).collect();
     let priced = async || unpriced(&rest, &simulated).await.is_empty();
     wait(supervisor, layout, "an index price for every simulated symbol", priced).await?;
-    wait_for_sources(supervisor, &rest, &seed.index.symbols().collect()).await?;
+    let sourced: BTreeSet<&str> = seed.index.symbols().collect();
+    let symbols = linger(supervisor, SOURCES_PATIENCE, async || unpriced(&rest, &sourced).await);
+    let symbols = symbols.await?;
+    if !symbols.is_empty() {
+        // other venues may be away: a cluster serves without their prices
+        warn!(?symbols, "no index price yet: the log of the feed says why");
+    }
     if !with_bots {
-        bots::fill_once(&base_url(ports), secrets).await?;
+        return bots::fill_once(&base_url(ports), secrets).await;
+    }
+    let symbols = linger(supervisor, QUOTES_PATIENCE, async || unquoted(&rest, &simulated).await);
+    let symbols = symbols.await?;
+    if !symbols.is_empty() {
+        warn!(?symbols, "nobody quotes yet: a symbol is halted, or the log of the bots says why");
     }
     Ok(())
 }
@@ -219,25 +232,37 @@ async fn shards_serving(admin: &Admin) -> Option<usize> {
     Some(shards.iter().filter(|s| s["ready"] == true).count())
 }
 
-/// Other venues may be away: a cluster serves without their prices, and nobody waits for long.
-async fn wait_for_sources(
+/// Waits until no symbol lacks what is asked of it, but not for long; those that still do.
+async fn linger<'a>(
     supervisor: &mut Supervisor,
-    rest: &Rest,
-    symbols: &BTreeSet<&str>,
-) -> Result<(), Error> {
-    let deadline = Instant::now() + SOURCES_PATIENCE;
+    patience: Duration,
+    lacking: impl AsyncFn() -> BTreeSet<&'a str>,
+) -> Result<BTreeSet<&'a str>, Error> {
+    let deadline = Instant::now() + patience;
     loop {
-        let symbols = unpriced(rest, symbols).await;
-        if symbols.is_empty() {
-            return Ok(());
+        let symbols = lacking().await;
+        if symbols.is_empty() || Instant::now() > deadline {
+            return Ok(symbols);
         }
         supervisor.check_started()?;
-        if Instant::now() > deadline {
-            warn!(?symbols, "no index price yet: the log of the feed says why");
-            return Ok(());
-        }
         sleep(POLL).await;
     }
+}
+
+/// Those of the symbols that nobody both buys and sells.
+async fn unquoted<'a>(rest: &Rest, symbols: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let answer = rest.public("/fapi/v1/ticker/bookTicker", "").await;
+    let Ok(Ok(rows)) = answer.map(|a| a.done("bookTicker")) else { return symbols.clone() };
+    let quoted = |row: &&serde_json::Value| {
+        ["bidPrice", "askPrice"].iter().all(|side| {
+            row[side].as_str().and_then(|p| p.parse::<f64>().ok()).is_some_and(|p| p > 0.0)
+        })
+    };
+    let mut lacking = symbols.clone();
+    for row in rows.as_array().into_iter().flatten().filter(quoted) {
+        lacking.remove(row["symbol"].as_str().unwrap_or_default());
+    }
+    lacking
 }
 
 /// Those of the symbols that have no index price of this start.
