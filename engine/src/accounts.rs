@@ -8,7 +8,7 @@ use alloc::{vec, vec::Vec};
 
 use protocol::{
     AccountId, Cash, Lots, Micros, Rate,
-    limits::ACCOUNTS_MAX,
+    limits::{ACCOUNTS_MAX, FILLS_MAX},
     order::{HoldState, MarginMode, PositionMode, PositionSide, Side},
 };
 use rules::{
@@ -17,6 +17,7 @@ use rules::{
 };
 
 use crate::{
+    bands::Band,
     book::Slot,
     due::{Due, PoolAt},
     hash::Digest,
@@ -25,6 +26,9 @@ use crate::{
     symbols::Quote,
     triggers::AlgoAt,
 };
+
+/// Accounts that a frame may change before the note of them allocates.
+const TOUCHED_WARM: usize = 4 * FILLS_MAX as usize;
 
 /// A holding's place; 0: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,8 +69,10 @@ pub(crate) struct Account {
     pub need_queued: bool,
     /// The liquidation of its cross positions.
     pub due: Due,
-    /// It has changed since its bands were set.
+    /// This frame has changed it.
     is_touched: bool,
+    /// The next mark looks at it.
+    waits_for_mark: bool,
     first: HoldingAt,
 }
 
@@ -91,6 +97,8 @@ pub(crate) struct Holding {
     pub funded: u32,
     /// The liquidation of an isolated position.
     pub due: Due,
+    /// The marks that guard it.
+    pub band: Band,
     next: HoldingAt,
 }
 
@@ -163,8 +171,10 @@ pub(crate) struct Accounts {
     pub resting: usize,
     /// Conditional orders that wait on this shard.
     pub waiting: usize,
-    /// Accounts whose cash or positions have changed since their bands were set.
+    /// Accounts whose cash or positions this frame has changed.
     touched: Vec<u32>,
+    /// Those that have changed since their bands were set, for the next mark to look at.
+    for_mark: Vec<u32>,
     pub sweeps: Sweeps,
 }
 
@@ -179,7 +189,8 @@ impl Accounts {
             ids_end: 1,
             resting: 0,
             waiting: 0,
-            touched: Vec::with_capacity(accounts),
+            touched: Vec::with_capacity(TOUCHED_WARM),
+            for_mark: Vec::with_capacity(accounts),
             sweeps: Sweeps::with_capacity(accounts),
         }
     }
@@ -234,13 +245,28 @@ impl Accounts {
         }
     }
 
+    /// All accounts are to be looked at at the next mark.
     pub fn touch_all(&mut self) {
-        (0..self.list.len() as u32).for_each(|at| self.touch(at));
+        (0..self.list.len() as u32).for_each(|at| self.await_mark(at));
     }
 
+    #[inline]
     pub fn take_touched(&mut self) -> Option<u32> {
         let at = self.touched.pop()?;
         self.list[at as usize].is_touched = false;
+        Some(at)
+    }
+
+    /// Notes that an account is to be looked at at the next mark.
+    pub fn await_mark(&mut self, at: u32) {
+        if !core::mem::replace(&mut self.list[at as usize].waits_for_mark, true) {
+            self.for_mark.push(at);
+        }
+    }
+
+    pub fn take_for_mark(&mut self) -> Option<u32> {
+        let at = self.for_mark.pop()?;
+        self.list[at as usize].waits_for_mark = false;
         Some(at)
     }
 
@@ -399,7 +425,7 @@ impl Accounts {
             if alarm != 0 {
                 loaded.set_alarm(at, alarm);
             }
-            loaded.touch(at);
+            loaded.await_mark(at);
             for _ in 0..saved.len()? {
                 let read = load_holding(saved)?;
                 sound(loaded.find_holding(id, read.symbol, read.side).is_none())?;

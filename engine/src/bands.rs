@@ -6,9 +6,58 @@
 
 use alloc::vec::Vec;
 
-use protocol::Ticks;
+use protocol::{
+    Ticks,
+    limits::{PRICE_MAX, SYMBOLS_MAX},
+};
 
 use crate::accounts::HoldingAt;
+
+/// The marks between which a position needs no look: beyond both it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Band {
+    low: Ticks,
+    high: Ticks,
+}
+
+/// How far a position's mark may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leeway {
+    pub mark: Ticks,
+    /// What one tick takes at the most; not 0.
+    pub tick: u128,
+    /// What may be taken.
+    pub away: u128,
+}
+
+impl Band {
+    /// No band at all.
+    pub const NONE: Self = Self { low: 0, high: 0 };
+}
+
+impl Leeway {
+    /// A band a good deal narrower than it might be, so that it serves after small changes too.
+    fn band(&self) -> Band {
+        let ticks = (self.away - self.away / 4) / self.tick;
+        let ticks = Ticks::try_from(ticks).unwrap_or(PRICE_MAX).clamp(1, PRICE_MAX);
+        Band { low: self.mark - ticks, high: self.mark + ticks }
+    }
+
+    /// A band that is there still serves: the mark is inside, neither guard is too far, nor much
+    /// nearer than it might be. Divides nothing, as it is asked after each trade.
+    fn is_served_by(&self, band: Band) -> bool {
+        let serves = |ticks: Ticks, beyond_all: bool| {
+            let takes = ticks.unsigned_abs() as u128 * self.tick;
+            let near = takes <= self.away || ticks == 1;
+            0 < ticks && near && (beyond_all || self.away <= 4 * takes)
+        };
+        serves(self.mark - band.low, band.low <= 0)
+            && serves(band.high - self.mark, band.high > PRICE_MAX)
+    }
+}
+
+// What lots are worth at a price is below 2^100, so what a tick takes times ticks has room.
+const _: () = assert!((2 * SYMBOLS_MAX as u128) * 43 * 4 < 1 << 28);
 
 /// The guards of all symbols.
 #[derive(Default)]
@@ -27,8 +76,28 @@ struct Guard {
 }
 
 impl Bands {
-    /// Guards a holding at these marks, instead of where it was; `None`: not at all.
-    pub fn set(&mut self, holding: HoldingAt, symbol: u16, band: Option<(Ticks, Ticks)>) {
+    /// Guards a holding as far as it has leeway, by the band it has while that serves; returns
+    /// its band then. `None`: it is not guarded.
+    #[inline]
+    pub fn renew(
+        &mut self,
+        holding: HoldingAt,
+        symbol: u16,
+        known: Band,
+        leeway: Option<Leeway>,
+    ) -> Band {
+        let band = match leeway {
+            Some(leeway) if leeway.is_served_by(known) => return known,
+            Some(leeway) => leeway.band(),
+            None if known == Band::NONE => return known,
+            None => Band::NONE,
+        };
+        self.set(holding, symbol, band);
+        band
+    }
+
+    /// Guards a holding by a band instead of the one it had.
+    fn set(&mut self, holding: HoldingAt, symbol: u16, band: Band) {
         let symbol = usize::from(symbol);
         if self.symbols.len() <= symbol {
             self.symbols.resize_with(symbol + 1, Default::default);
@@ -36,40 +105,12 @@ impl Bands {
         for way in 0..2 {
             let mut heap =
                 Heap { guards: &mut self.symbols[symbol][way], places: &mut self.places[way] };
-            heap.clear(holding);
-            if let Some((low, high)) = band {
-                heap.push(Guard { key: if way == 0 { -low } else { high }, holding });
+            let key = if way == 0 { -band.low } else { band.high };
+            match band == Band::NONE {
+                true => heap.clear(holding),
+                false => heap.set(Guard { key, holding }),
             }
         }
-    }
-
-    /// As [`Self::set`], but leaves guards that are inside the band, beyond the mark and no less
-    /// than half as far: most changes are small.
-    pub fn renew(
-        &mut self,
-        holding: HoldingAt,
-        symbol: u16,
-        mark: Ticks,
-        band: Option<(Ticks, Ticks)>,
-    ) {
-        if let (Some((low, high)), Some(now)) = (band, self.get(holding, symbol)) {
-            let serves =
-                |guard: Ticks, wanted: Ticks| 0 < guard && guard <= wanted && wanted <= 2 * guard;
-            if serves(mark - now.0, mark - low) && serves(now.1 - mark, high - mark) {
-                return;
-            }
-        }
-        self.set(holding, symbol, band);
-    }
-
-    /// A holding's guards.
-    fn get(&self, holding: HoldingAt, symbol: u16) -> Option<(Ticks, Ticks)> {
-        let ways = self.symbols.get(usize::from(symbol))?;
-        let key = |way: usize| {
-            let place = self.places[way].get(holding.index())?.checked_sub(1)?;
-            Some(ways[way][place as usize].key)
-        };
-        Some((-key(0)?, key(1)?))
     }
 
     /// Takes a holding whose band a mark has left; its other guard goes with it.
@@ -77,7 +118,7 @@ impl Bands {
         let ways = self.symbols.get(usize::from(symbol))?;
         let met = |way: usize, key: Ticks| ways[way].first().filter(|guard| guard.key <= key);
         let holding = met(0, -mark).or_else(|| met(1, mark))?.holding;
-        self.set(holding, symbol, None);
+        self.set(holding, symbol, Band::NONE);
         Some(holding)
     }
 }
@@ -90,13 +131,22 @@ struct Heap<'a> {
 }
 
 impl Heap<'_> {
-    fn push(&mut self, guard: Guard) {
+    /// Puts a guard in, or where it belongs now.
+    fn set(&mut self, guard: Guard) {
         let index = guard.holding.index();
         if self.places.len() <= index {
             self.places.resize((index + 1).next_power_of_two(), 0);
         }
-        self.guards.push(guard);
-        self.rise(self.guards.len() - 1);
+        let Some(place) = self.places[index].checked_sub(1) else {
+            self.guards.push(guard);
+            return self.rise(self.guards.len() - 1);
+        };
+        let place = place as usize;
+        let before = core::mem::replace(&mut self.guards[place], guard);
+        match guard < before {
+            true => self.rise(place),
+            false => self.sink(place),
+        }
     }
 
     fn clear(&mut self, holding: HoldingAt) {

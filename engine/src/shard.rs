@@ -286,6 +286,8 @@ impl Shard {
     pub fn close_frame(&mut self) {
         if core::mem::take(&mut self.symbols.moved) {
             self.look_for_need();
+        } else {
+            self.guard_touched();
         }
         self.work.close_frame();
     }

@@ -18,6 +18,21 @@ impl Quote {
 }
 
 impl Accounts {
+    /// Equity and maintenance margin of all of an account's cross positions, without funding that
+    /// has not been booked.
+    pub fn booked_pool(&self, account: u32, quotes: &[Quote]) -> Solvency {
+        let cash = i128::from(self.account(account).cash);
+        let mut pool = Solvency { equity: cash, maintenance: 0 };
+        for (_, holding) in self.holdings_of(account) {
+            let (exposure, quote) = (&holding.exposure, &quotes[usize::from(holding.symbol)]);
+            pool.equity += exposure.cross_equity(quote.mark, quote.mult);
+            if exposure.mode == MarginMode::Cross && exposure.position.qty != 0 {
+                pool.maintenance += quote.maintenance(exposure);
+            }
+        }
+        pool
+    }
+
     /// Equity and maintenance margin of all of an account's cross positions, were its exposures
     /// what `exposure_of` says, its cash `gained` more, and its funding paid.
     pub fn cross_pool(

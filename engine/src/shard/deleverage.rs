@@ -4,6 +4,8 @@
 //! All accounts are gone through in slices, one a frame, to find the first in rank; so a
 //! counterparty that would be left with less than nothing is passed over.
 
+use core::ops::Range;
+
 use protocol::{
     AccountId, Lots, Micros, SymbolId,
     order::{MarginMode, OrderOrigin, PositionSide, TradeKind},
@@ -74,11 +76,7 @@ impl Shard {
         let stands = solvency.is_due() && self.is_open(holding);
         let Some(target) = target.filter(|_| stands) else { return self.queue_liquidation(pool) };
         let end = from.saturating_add(ADL_SLICE).min(self.accounts.ids_end());
-        for id in from..end {
-            for side in PositionSide::ALL {
-                best = self.first_in_rank(at, &target, best, (AccountId(id), *side));
-            }
-        }
+        best = self.first_in_rank(at, &target, best, from..end);
         if end < self.accounts.ids_end() {
             self.accounts.due_mut(pool).queued = true;
             self.work.add(symbol, Unit::Deleverage { account, leg, from: end, best });
@@ -110,23 +108,27 @@ impl Shard {
         self.queue_liquidation(pool);
     }
 
-    /// The one of two that comes first: the first in rank, then the first of them.
+    /// The first in rank of those with these ids and of who was so far; of equals the first.
     fn first_in_rank(
         &self,
         symbol: u16,
         target: &Target,
         best: Option<Leg>,
-        next: Leg,
+        ids: Range<u32>,
     ) -> Option<Leg> {
-        let rank = |leg: Leg| {
-            let at = self.accounts.find_holding(leg.0, symbol, leg.1)?;
-            self.rank_of(target, at).map(|(rank, _)| rank)
-        };
-        let Some(of_next) = rank(next) else { return best };
-        match best.and_then(rank) {
-            Some(of_best) if of_best >= of_next => best,
-            _ => Some(next),
+        let rank = |at| self.rank_of(target, at).map(|(rank, _)| rank);
+        let known = best.and_then(|(id, side)| self.accounts.find_holding(id, symbol, side));
+        let mut first = best.zip(known.and_then(rank));
+        for id in ids.map(AccountId) {
+            for (at, holding) in self.accounts.legs(id, symbol) {
+                let Some(rank) = rank(at) else { continue };
+                if first.is_none_or(|(_, best)| rank > best) {
+                    first = Some(((id, holding.side), rank));
+                }
+            }
         }
+        // who has no rank now may have one again when all have been seen
+        first.map(|(leg, _)| leg).or(best)
     }
 
     /// The rank of a counterparty and the lots it would close, if it would still have what it owes

@@ -2,13 +2,14 @@
 //!
 //! An account is in need when its cross equity is below 1.15 times its maintenance margin, and due
 //! for liquidation when it is no more than that margin; so is an isolated position by itself.
-//! Looked at are those whose bands the marks of a frame have left, and those that have changed
-//! since they were looked at.
+//! Looked at are those whose bands the marks of a frame have left, and those that have changed and
+//! were not well then: who is well is given his bands by the frame that changes him, which leaves
+//! little for a mark to look at.
 //!
 //! What is due and waits for nothing else is looked at again at each mark.
 
 use protocol::{
-    AccountId, Micros, SymbolId, Ticks,
+    AccountId, Micros, SymbolId,
     limits::{CALL_LINE, CALL_TARGET},
     order::{CallKind, MarginMode, PositionSide},
 };
@@ -20,22 +21,39 @@ use rules::{
 use super::Shard;
 use crate::{
     accounts::{Holding, HoldingAt},
-    due::{PoolAt, Stage},
+    bands::{Band, Leeway},
+    due::{Due, PoolAt, Stage},
     output::{Output, Sink},
     symbols::Quote,
     work::Unit,
 };
 
 impl Shard {
+    /// Ends a frame without a move: accounts that have changed and are well are guarded at once, so
+    /// that a mark finds little to look at. All others wait for it, as it decides.
+    #[inline]
+    pub(super) fn guard_touched(&mut self) {
+        while let Some(account) = self.accounts.take_touched() {
+            if !self.guard_if_well(account) {
+                self.accounts.await_mark(account);
+            }
+        }
+    }
+
     /// Looks at the accounts that the frame's marks may have brought into need, or out of it.
     #[cold]
     pub(super) fn look_for_need(&mut self) {
         for symbol in 0..self.symbols.len() {
             let mark = self.symbols.quotes()[usize::from(symbol)].mark;
             while let Some(at) = self.bands.take_left(symbol, mark) {
-                let account = self.accounts.holding(at).account;
+                let holding = self.accounts.holding_mut(at);
+                holding.band = Band::NONE;
+                let account = holding.account;
                 self.accounts.touch(account);
             }
+        }
+        while let Some(account) = self.accounts.take_for_mark() {
+            self.look_at(account);
         }
         while let Some(account) = self.accounts.take_touched() {
             self.look_at(account);
@@ -54,37 +72,62 @@ impl Shard {
             account.need_queued = true;
             self.work.add(SymbolId::NONE, Unit::Need { account: account.id });
         }
+        let mut next = self.accounts.first_holding(place);
+        while let Some(at) = next {
+            if self.accounts.holding(at).exposure.mode == MarginMode::Isolated {
+                let pool = self.isolated_pool(at);
+                self.look_at_pool(PoolAt::Isolated(at), &pool);
+            }
+            next = self.accounts.next_holding(at);
+        }
         self.set_bands(place, to_line(&pool));
+    }
+
+    /// Guards an account of which a look at a mark would change nothing else: all its pools are
+    /// above their lines, and none has been below since it was looked at.
+    #[inline]
+    fn guard_if_well(&mut self, place: u32) -> bool {
+        let account = self.accounts.account(place);
+        if account.warned || account.due != Due::default() {
+            return false;
+        }
+        let pool = self.cross_pool(place);
+        let above = above_line(&pool);
+        if above < 0 || pool.is_due() {
+            return false;
+        }
+        let isolated_well = |(at, holding): (HoldingAt, &Holding)| {
+            holding.exposure.mode == MarginMode::Cross
+                || holding.due == Due::default() && !self.isolated_pool(at).is_due()
+        };
+        if !self.accounts.holdings_of(place).all(isolated_well) {
+            return false;
+        }
+        self.set_bands(place, above.unsigned_abs());
+        true
     }
 
     /// Divides what an account is away from the next line among its cross positions; an isolated
     /// one has all that its own pool is away.
     fn set_bands(&mut self, place: u32, away: u128) {
-        let held = |holding: &Holding| holding.exposure.position.qty != 0;
-        let cross = |holding: &Holding| holding.exposure.mode == MarginMode::Cross;
         let all = self.accounts.holdings_of(place);
-        let positions = all.filter(|(_, holding)| held(holding) && cross(holding)).count();
+        let is_cross = |holding: &Holding| holding.exposure.mode == MarginMode::Cross;
+        let held = |holding: &Holding| holding.exposure.position.qty != 0;
+        let positions = all.filter(|(_, holding)| held(holding) && is_cross(holding)).count();
         let mut next = self.accounts.first_holding(place);
         while let Some(at) = next {
             let holding = self.accounts.holding(at);
-            let symbol = holding.symbol;
-            let quote = &self.symbols.quotes()[usize::from(symbol)];
-            let band = match (held(holding), cross(holding)) {
-                (false, true) => None,
-                (true, true) => {
-                    let share = away / positions as u128;
-                    Some(band(holding, quote, share, CALL_LINE.1 + CALL_LINE.0))
-                }
-                (held, false) => {
+            let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
+            let leeway = held(holding).then(|| match is_cross(holding) {
+                true => leeway(holding, quote, away, LINE_MOVES * positions as u128),
+                false => {
                     let pool = self.isolated_pool(at);
                     let away = (pool.equity - pool.maintenance).unsigned_abs();
-                    self.look_at_pool(PoolAt::Isolated(at), &pool);
-                    let quote = &self.symbols.quotes()[usize::from(symbol)];
-                    held.then(|| band(self.accounts.holding(at), quote, away, 2))
+                    leeway(holding, quote, away, 2)
                 }
-            };
-            let mark = self.symbols.quotes()[usize::from(symbol)].mark;
-            self.bands.renew(at, symbol, mark, band);
+            });
+            let band = self.bands.renew(at, holding.symbol, holding.band, leeway);
+            self.accounts.holding_mut(at).band = band;
             next = self.accounts.next_holding(at);
         }
     }
@@ -163,22 +206,20 @@ impl Shard {
 
     /// Without funding that has not been booked.
     pub(super) fn cross_pool(&self, place: u32) -> Solvency {
-        let quotes = self.symbols.quotes();
-        let owed = |holding: &Holding| quotes[usize::from(holding.symbol)].owed(holding);
-        let pending = self.accounts.holdings_of(place).map(|(_, holding)| owed(holding)).sum();
-        self.accounts.cross_pool(place, quotes, |_, holding| holding.exposure, pending)
+        self.accounts.booked_pool(place, self.symbols.quotes())
     }
 }
 
-/// The marks between which a position can't bring its pool to a line that is `away`, of which a
-/// tick takes no more than `moves` times the value of all its lots.
-fn band(holding: &Holding, quote: &Quote, away: u128, moves: i128) -> (Ticks, Ticks) {
+/// How far a position's mark may go before its pool meets a line that is `away`, of which a tick
+/// takes no more than `moves` times the value of all its lots.
+fn leeway(holding: &Holding, quote: &Quote, away: u128, moves: u128) -> Leeway {
     let lots = holding.exposure.position.qty.unsigned_abs();
-    let tick = u128::from(lots) * u128::from(quote.mult.unsigned_abs());
-    let ticks = away / (tick * moves as u128);
-    let ticks = Ticks::try_from(ticks).unwrap_or(Ticks::MAX / 2).clamp(1, Ticks::MAX / 2);
-    (quote.mark - ticks, quote.mark + ticks)
+    let tick = u128::from(lots) * u128::from(quote.mult.unsigned_abs()) * moves;
+    Leeway { mark: quote.mark, tick, away }
 }
+
+/// What a move of one in value may take of what a cross pool is away from its line.
+const LINE_MOVES: u128 = (CALL_LINE.1 + CALL_LINE.0) as u128;
 
 /// How far a cross pool is from the next line on either side, in twentieths.
 fn to_line(pool: &Solvency) -> u128 {
