@@ -27,6 +27,9 @@ use crate::{
     triggers::AlgoAt,
 };
 
+/// Holdings of an account that are found without a walk.
+const NEAR: usize = 4;
+
 /// Accounts that a frame may change before the note of them allocates.
 const TOUCHED_WARM: usize = 4 * FILLS_MAX as usize;
 
@@ -74,6 +77,8 @@ pub(crate) struct Account {
     /// The next mark looks at it.
     waits_for_mark: bool,
     first: HoldingAt,
+    /// Where to look first for a leg: see [`near`].
+    near: [HoldingAt; NEAR],
 }
 
 /// What an account has on one symbol, or on one leg of it. What is chosen for a symbol (leverage,
@@ -138,6 +143,11 @@ impl Account {
 }
 
 impl Holding {
+    /// The next one of its account.
+    pub fn next(&self) -> Option<HoldingAt> {
+        Some(self.next).filter(|at| *at != HoldingAt::NONE)
+    }
+
     pub const fn leverage(&self, quote: &Quote) -> u8 {
         if self.leverage == 0 { quote.default_leverage } else { self.leverage }
     }
@@ -303,6 +313,10 @@ impl Accounts {
     ) -> Option<HoldingAt> {
         let at = self.find(id)?;
         let same = |holding: &Holding| holding.symbol == symbol && holding.side == side;
+        let near = self.list[at as usize].near[near(symbol, side)];
+        if near != HoldingAt::NONE && same(self.holding(near)) {
+            return Some(near);
+        }
         self.holdings_of(at).find(|(_, holding)| same(holding)).map(|(at, _)| at)
     }
 
@@ -314,7 +328,9 @@ impl Accounts {
         let blank = self.blank(id, symbol, side);
         let account = self.open(id);
         let at = HoldingAt(self.holdings.len() as u32);
-        let next = core::mem::replace(&mut self.list[account as usize].first, at);
+        let owner = &mut self.list[account as usize];
+        owner.near[near(symbol, side)] = at;
+        let next = core::mem::replace(&mut owner.first, at);
         self.holdings.push(Holding { account, next, ..blank });
         at
     }
@@ -337,11 +353,18 @@ impl Accounts {
 
     /// Equity and initial margin of an account over the shard's symbols.
     pub fn totals(&self, at: u32, quotes: &[Quote]) -> Totals {
+        self.totals_but(at, None, quotes)
+    }
+
+    /// As [`Self::totals`], but for the margin of one holding.
+    pub fn totals_but(&self, at: u32, other: Option<HoldingAt>, quotes: &[Quote]) -> Totals {
         let mut totals = Totals::of_cash(i128::from(self.account(at).cash));
-        for (_, holding) in self.holdings_of(at) {
+        for (at, holding) in self.holdings_of(at) {
             let quote = &quotes[usize::from(holding.symbol)];
-            let leverage = holding.leverage(quote);
-            totals.add(&holding.exposure, quote.mark, quote.mult, leverage);
+            totals.add_equity(&holding.exposure, quote.mark, quote.mult);
+            if other != Some(at) {
+                totals.initial_margin += holding.initial_margin(quote);
+            }
         }
         totals
     }
@@ -359,7 +382,7 @@ impl Accounts {
     }
 
     pub fn next_holding(&self, at: HoldingAt) -> Option<HoldingAt> {
-        Some(self.holding(at).next).filter(|at| *at != HoldingAt::NONE)
+        self.holding(at).next()
     }
 
     /// The first of an account's holdings, by symbol and leg, whose orders reserve margin.
@@ -446,6 +469,11 @@ impl Accounts {
         });
         holdings
     }
+}
+
+/// The place of a leg among its account's [`Account::near`], which it shares with others.
+const fn near(symbol: u16, side: PositionSide) -> usize {
+    (symbol as usize + side as usize) % NEAR
 }
 
 fn load_holding(saved: &mut Saved<'_>) -> Result<Holding, LoadError> {

@@ -122,7 +122,8 @@ impl Desk<'_> {
         }
         if !terms.reduce_only {
             let put = reserve.reserve(side, remaining, self.quote().mult);
-            self.check_margin(order.account(), holding, closes, (&take, &put), last_try)?;
+            let there = (Some(terms.holding), holding);
+            self.check_margin(order.account(), there, closes, (&take, &put), last_try)?;
         }
         Ok(reserve)
     }

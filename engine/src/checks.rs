@@ -1,7 +1,7 @@
 //! The filters an order passes before margin is asked for.
 
 use protocol::{
-    AccountId, Lots, Micros, Reject, Ticks,
+    AccountId, Cash, Lots, Micros, Reject, Ticks,
     command::Place,
     limits::{NOTIONAL_MAX, POSITION_MAX},
     order::{OrderType, PositionMode, PositionSide, PriceMatch, Side, SymbolState, TimeInForce},
@@ -123,7 +123,7 @@ impl Desk<'_> {
         &self,
         holding: &Holding,
         order: &Sizes,
-        others: i128,
+        others: Cash,
     ) -> Result<(), Reject> {
         let best_bid = self.symbol.book.best(Side::Buy).unwrap_or(0);
         let dearest = order.limit.max(self.quote().mark).max(best_bid);
@@ -134,7 +134,10 @@ impl Desk<'_> {
             return Ok(());
         }
         let entry = holding.exposure.position.entry.abs();
-        require(entry + others + most <= i128::from(NOTIONAL_MAX), Reject::NotionalTooHigh)?;
+        require(
+            i128::from(entry) + i128::from(others) + most <= i128::from(NOTIONAL_MAX),
+            Reject::NotionalTooHigh,
+        )?;
         let lots = self.symbol.open_interest + self.symbol.resting;
         require(lots + order.remaining <= POSITION_MAX, Reject::NotionalTooHigh)
     }

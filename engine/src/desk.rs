@@ -8,7 +8,7 @@ use protocol::{
     event::{AlgoChanged, Level, OrderClosed, Reserved as ReservedEvent},
     order::{AlgoStatus, CloseReason, OrderStatus, Side},
 };
-use rules::{Reservation, Reserved, money::cash};
+use rules::{Reservation, Reserved};
 
 use crate::{
     accounts::{Accounts, HoldingAt},
@@ -142,10 +142,10 @@ impl Desk<'_> {
                 symbol,
                 position_side: holding.side,
                 _pad: 0,
-                buy: cash(sums.buy),
-                sell: cash(sums.sell),
-                loss: cash(sums.loss),
-                fee: cash(sums.fee),
+                buy: sums.buy,
+                sell: sums.sell,
+                loss: sums.loss,
+                fee: sums.fee,
             });
         }
         self.changes.clear();
@@ -154,16 +154,6 @@ impl Desk<'_> {
     pub fn level_changed(&mut self, side: Side, price: Ticks, now: Lots, by: Lots) {
         self.symbol.resting += by;
         self.changes.note_level(side, price, now - by, now);
-    }
-
-    /// Replaces a part of a holding's reservations.
-    pub fn reserve(&mut self, at: HoldingAt, take: &Reservation, put: &Reservation) {
-        let holding = self.accounts.holding_mut(at);
-        if holding.touched != self.turn {
-            holding.touched = self.turn;
-            self.changes.holdings.push((at, holding.exposure.reserved));
-        }
-        holding.exposure.reserved = holding.exposure.reserved.minus(take).plus(put);
     }
 
     /// What an order of these terms holds back with `remaining` lots.
@@ -176,16 +166,19 @@ impl Desk<'_> {
 
     /// Books that an order of a holding has `by` lots more (or less) in the book, of `now` lots.
     pub fn remaining_changed(&mut self, terms: &Terms, side: Side, now: Lots, by: Lots) {
-        if !terms.reduce_only {
-            let take = self.reservation(terms, side, now - by);
-            let put = self.reservation(terms, side, now);
-            self.reserve(terms.holding, &take, &put);
-        }
-        let orders = &mut self.accounts.holding_mut(terms.holding).orders;
-        orders.lots[side as usize] += by;
+        let mult = self.quote().mult;
+        let holding = self.accounts.holding_mut(terms.holding);
+        holding.orders.lots[side as usize] += by;
         if terms.reduce_only {
-            orders.reducing_lots += by;
+            holding.orders.reducing_lots += by;
+            return;
         }
+        if holding.touched != self.turn {
+            holding.touched = self.turn;
+            self.changes.holdings.push((terms.holding, holding.exposure.reserved));
+        }
+        let change = terms.reserve.change(side, now, by, mult);
+        holding.exposure.reserved = holding.exposure.reserved.plus(&change);
     }
 
     /// Adds a resting order to its holding's list.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The form of saved state: one more with whatever changes what is saved, or how.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 /// What an engine makes room for before it starts; beyond it, it grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,15 +224,15 @@ impl Engine {
             _ if !needs_session(command.kind()) => return self.dispatch(&frame, command, out),
             _ => {}
         }
-        self.sessions.check(envelope)?;
+        let session = self.sessions.check(envelope)?;
         let expired = envelope.expires_at != 0 && envelope.expires_at < header.ts;
         let verdict = match expired {
             true => Err(Reject::Expired.into()),
             false => self.dispatch(&frame, command, out),
         };
         let short = verdict.is_err_and(|refusal| refusal.reject == Reject::NeedMargin);
-        if !short || !self.sessions.keeps_number_without_margin(envelope.session) {
-            self.sessions.advance(envelope, header.seq);
+        if !short || !self.sessions.keeps_number_without_margin(session) {
+            self.sessions.advance(session, envelope.number, header.seq);
         }
         verdict
     }

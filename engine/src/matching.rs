@@ -191,7 +191,7 @@ impl Desk<'_> {
             fee: cash(fee),
             pnl: cash(pnl),
             position: position.qty,
-            entry: cash(position.entry),
+            entry: position.entry,
             cash: account.cash,
             isolated_wallet: wallet,
         }

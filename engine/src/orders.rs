@@ -7,7 +7,7 @@ use protocol::{
     limits::{OPEN_ORDERS_MAX, ORDERS_MAX},
     order::{CloseReason, OrderOrigin, OrderStatus, OrderType, PositionSide, Side, TimeInForce},
 };
-use rules::{OrderTerms, Reservation, instrument};
+use rules::{Exposure, OrderTerms, Reservation, instrument};
 
 use crate::{
     accounts::{Holding, HoldingAt},
@@ -183,7 +183,8 @@ impl Desk<'_> {
         let reserve = OrderTerms::new(order.side, limit, self.quote().mark, best_bid, taker_fee);
         if !order.reduces() {
             let put = reserve.reserve(order.side, qty, self.quote().mult);
-            self.check_margin(order.account, holding, closes, (&none(), &put), last_try)?;
+            let there = (found, holding);
+            self.check_margin(order.account, there, closes, (&none(), &put), last_try)?;
         }
         let shows_limit = rests || order.order_type == OrderType::Market;
         let price = if shows_limit { limit } else { price };
@@ -191,11 +192,12 @@ impl Desk<'_> {
     }
 
     /// Accepts what only closes; else asks that brackets and what is available allow it.
-    /// `change` is what the order held back before and what it will.
+    /// `change` is what the order held back before and what it will; `at` is where the holding is,
+    /// unless it is blank.
     pub fn check_margin(
         &self,
         account: AccountId,
-        holding: &Holding,
+        (at, holding): (Option<HoldingAt>, &Holding),
         closes: bool,
         change: (&Reservation, &Reservation),
         last_try: bool,
@@ -203,20 +205,23 @@ impl Desk<'_> {
         if closes {
             return Ok(());
         }
-        let in_need = |at| {
-            let known = self.accounts.account(at);
+        let place = self.accounts.find(account);
+        let in_need = |place| {
+            let known = self.accounts.account(place);
             known.in_need || known.due.stage != Stage::None
         };
-        require(!self.accounts.find(account).is_some_and(in_need), Reject::InsufficientMargin)?;
+        require(!place.is_some_and(in_need), Reject::InsufficientMargin)?;
         let quote = self.quote();
-        let mut after = *holding;
-        after.exposure.reserved = holding.exposure.reserved.minus(change.0).plus(change.1);
+        let reserved = holding.exposure.reserved.minus(change.0).plus(change.1);
+        let after = Exposure { reserved, ..holding.exposure };
         let leverage = holding.leverage(quote);
-        let value_max = quote.brackets.map_or(0, |brackets| brackets.value_max(leverage));
-        let worst = after.exposure.worst_value(quote.mark, quote.mult);
+        let value_max = quote.brackets.as_ref().map_or(0, |brackets| brackets.value_max(leverage));
+        let worst = after.worst_value(quote.mark, quote.mult);
         require(worst <= i128::from(value_max), Reject::PositionLimit)?;
-        let needed = after.initial_margin(quote) - holding.initial_margin(quote);
-        self.check_available(account, needed, Reject::InsufficientMargin, last_try)
+        let needed = after.initial_margin(quote.mark, quote.mult, leverage);
+        let others = |place| self.accounts.totals_but(place, at, self.quotes).available();
+        let lacking = needed - place.map_or(0, others);
+        check_lacking(lacking, Reject::InsufficientMargin, last_try)
     }
 
     /// Asks that an account has so much available; short of it, the ledger may help once.
@@ -229,15 +234,7 @@ impl Desk<'_> {
     ) -> Result<(), Refusal> {
         let known = self.accounts.find(account);
         let available = known.map_or(0, |at| self.accounts.totals(at, self.quotes).available());
-        let lacking = needed - available;
-        if lacking <= 0 {
-            return Ok(());
-        }
-        if last_try {
-            return Err(refused.into());
-        }
-        let amount = i64::try_from(lacking).unwrap_or(i64::MAX);
-        Err(Refusal { reject: Reject::NeedMargin, amount })
+        check_lacking(needed - available, refused, last_try)
     }
 
     pub fn cancel<S: Sink>(&mut self, cancel: &Cancel, out: &mut Output<'_, S>) -> Verdict {
@@ -400,6 +397,18 @@ impl Ended {
             algo: taker.terms.algo,
         }
     }
+}
+
+/// Short of so much (not, when that is 0 or less), the ledger may help once.
+fn check_lacking(lacking: i128, refused: Reject, last_try: bool) -> Result<(), Refusal> {
+    if lacking <= 0 {
+        return Ok(());
+    }
+    if last_try {
+        return Err(refused.into());
+    }
+    let amount = i64::try_from(lacking).unwrap_or(i64::MAX);
+    Err(Refusal { reject: Reject::NeedMargin, amount })
 }
 
 pub(crate) const fn none() -> Reservation {

@@ -29,6 +29,10 @@ struct Session {
     used: Seq,
 }
 
+/// Where a session is, until another is opened.
+#[derive(Clone, Copy)]
+pub(crate) struct SessionAt(u16);
+
 pub(crate) struct Sessions {
     list: Vec<Session>,
     index: HashMap<u64, u16, BuildHasherDefault<IntHasher>>,
@@ -65,29 +69,28 @@ impl Sessions {
         Ok(id)
     }
 
-    /// Passes the next command of a session and no other.
-    pub fn check(&self, envelope: &Envelope) -> Result<(), Refusal> {
-        let session = self.find(envelope.session).ok_or(Reject::SessionUnknown)?;
+    /// Passes the next command of a session and no other; returns the session's place.
+    pub fn check(&self, envelope: &Envelope) -> Result<SessionAt, Refusal> {
+        let at = self.index.get(&envelope.session.0).ok_or(Reject::SessionUnknown)?;
+        let session = &self.list[usize::from(*at)];
         require(envelope.number > session.number, Reject::Duplicate)?;
         if envelope.prev == session.number {
-            return Ok(());
+            return Ok(SessionAt(*at));
         }
         let amount = i64::try_from(session.number).unwrap_or(i64::MAX);
         Err(Refusal { reject: Reject::SessionGap, amount })
     }
 
     /// Counts a command that has passed [`Self::check`].
-    pub fn advance(&mut self, envelope: &Envelope, seq: Seq) {
-        if let Some(at) = self.index.get(&envelope.session.0) {
-            let session = &mut self.list[usize::from(*at)];
-            (session.number, session.used) = (envelope.number, seq);
-        }
+    pub fn advance(&mut self, at: SessionAt, number: u64, seq: Seq) {
+        let session = &mut self.list[usize::from(at.0)];
+        (session.number, session.used) = (number, seq);
     }
 
     /// A Kafka stream reads on only when its command has been carried out, so being short of
     /// margin does not use its number up.
-    pub fn keeps_number_without_margin(&self, id: SessionId) -> bool {
-        self.find(id).is_some_and(|session| session.kind == SessionKind::Kafka)
+    pub fn keeps_number_without_margin(&self, at: SessionAt) -> bool {
+        self.list[usize::from(at.0)].kind == SessionKind::Kafka
     }
 
     pub fn digest(&self, into: &mut Digest) {
@@ -107,15 +110,11 @@ impl Sessions {
             let id = SessionId(saved.take()?);
             let kind = saved.word(SessionKind::from_u8)?;
             let (name, number, used) = (saved.name()?, saved.take()?, saved.take()?);
-            sound(sessions.list.len() < SESSIONS_MAX && sessions.find(id).is_none())?;
+            sound(sessions.list.len() < SESSIONS_MAX && !sessions.index.contains_key(&id.0))?;
             sessions.index.insert(id.0, sessions.list.len() as u16);
             sessions.list.push(Session { id, kind, name, number, used });
         }
         Ok(sessions)
-    }
-
-    fn find(&self, id: SessionId) -> Option<&Session> {
-        self.index.get(&id.0).map(|at| &self.list[usize::from(*at)])
     }
 
     fn evict(&mut self) -> Result<(), Reject> {

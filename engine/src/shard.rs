@@ -22,6 +22,7 @@ use crate::{
     hash::Digest,
     limits::{UNIT_EVENTS_MAX, WORK_EVENTS_MAX},
     links::Link,
+    orders::Plan,
     output::{Output, Sink},
     saved::{LoadError, Saved, sound},
     symbols::Symbols,
@@ -97,14 +98,9 @@ impl Shard {
         match command {
             Command::Place(order) => {
                 self.tried(frame, order.account);
-                let plan = self.plan(frame, order)?;
-                let mut desk = self.desk(frame, order.symbol)?;
-                Ok(desk.place(order, &plan, AlgoId::NONE, out))
+                self.planned(frame, order, |desk, plan| desk.place(order, plan, AlgoId::NONE, out))
             }
-            Command::TestPlace(order) => {
-                self.plan(frame, order)?;
-                Ok(OrderId::NONE)
-            }
+            Command::TestPlace(order) => self.planned(frame, order, |_, _| OrderId::NONE),
             Command::Amend(amend) => {
                 self.check_moves(amend.account)?;
                 self.tried(frame, amend.account);
@@ -248,8 +244,7 @@ impl Shard {
     #[inline]
     pub fn work<S: Sink>(&mut self, now: Micros, most: usize, out: &mut Output<'_, S>) {
         self.now = now;
-        let due = self.next_at().is_some_and(|at| at <= now) || self.may_sweep(now);
-        if due || !self.work.is_empty() {
+        if !self.work.is_empty() || self.has_come(now) || self.may_sweep(now) {
             self.work_off(now, most, out);
         }
     }
@@ -299,16 +294,22 @@ impl Shard {
         if busy { Some(now) } else { self.next_at() }
     }
 
-    /// When something comes due by itself.
+    /// When things come due by themselves, kind by kind.
     #[inline]
+    fn dates(&self) -> [Option<Micros>; 4] {
+        let (countdowns, dated) = (self.countdowns.next_at(), self.dated.next_at());
+        [countdowns, self.calls.next_at(), self.symbols.next_funding, dated]
+    }
+
+    /// Something has come due by itself.
+    #[inline]
+    fn has_come(&self, now: Micros) -> bool {
+        self.dates().map(|at| at.is_some_and(|at| at <= now)).contains(&true)
+    }
+
+    /// When something comes due by itself.
     fn next_at(&self) -> Option<Micros> {
-        let due = [
-            self.countdowns.next_at(),
-            self.calls.next_at(),
-            self.symbols.next_funding,
-            self.dated.next_at(),
-        ];
-        due.into_iter().flatten().min()
+        self.dates().into_iter().flatten().min()
     }
 
     fn do_job<S: Sink>(&mut self, now: Micros, job: Job, out: &mut Output<'_, S>) {
@@ -382,16 +383,24 @@ impl Shard {
         self.desk(&frame, symbol).expect("work is on listed symbols")
     }
 
-    fn plan(&mut self, frame: &Frame, order: &Place) -> Result<crate::orders::Plan, Refusal> {
+    /// Plans a new order and, if it passes, does something with it.
+    fn planned(
+        &mut self,
+        frame: &Frame,
+        order: &Place,
+        then: impl FnOnce(&mut Desk<'_>, &Plan) -> OrderId,
+    ) -> Verdict {
         check_account(order.account)?;
         let mut scratch = core::mem::take(&mut self.foresight);
-        let desk = self.desk(frame, order.symbol);
-        let plan = match desk {
-            Ok(desk) => desk.plan(order, frame.last_try, &mut scratch),
+        let verdict = match self.desk(frame, order.symbol) {
+            Ok(mut desk) => match desk.plan(order, frame.last_try, &mut scratch) {
+                Ok(plan) => Ok(then(&mut desk, &plan)),
+                Err(refusal) => Err(refusal),
+            },
             Err(reject) => Err(reject.into()),
         };
         self.foresight = scratch;
-        plan
+        verdict
     }
 
     fn desk(&mut self, frame: &Frame, symbol: SymbolId) -> Result<Desk<'_>, Reject> {

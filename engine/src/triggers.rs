@@ -108,7 +108,7 @@ impl Default for Algo {
 }
 
 /// The prices that conditions are compared with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prices {
     /// By [`WorkingType`]: the last trade, or the mark before the first; and the mark.
     of: [Ticks; 2],
@@ -149,6 +149,8 @@ pub(crate) struct Triggers {
     /// Accepted so far.
     count: u64,
     watches: [Watch; WATCHES],
+    /// What was looked at last, if nothing has come to wait since: looking again finds nothing.
+    looked: Option<Prices>,
 }
 
 /// Those that look at one price, with or without protection.
@@ -166,6 +168,7 @@ impl Triggers {
     /// Takes a conditional order in; returns its count.
     pub fn insert(&mut self, algo: &Algo, prices: &Prices) -> (u64, AlgoAt) {
         self.count += 1;
+        self.looked = None;
         let terms = &algo.terms;
         let watch = watch_of(terms.working_type, terms.price_protect);
         let follows = terms.algo_type == AlgoType::TrailingStopMarket;
@@ -186,6 +189,7 @@ impl Triggers {
 
     /// Lets a trailing stop follow the price from where it is now.
     pub fn activate(&mut self, at: AlgoAt, prices: &Prices) {
+        self.looked = None;
         let Watch { book, trails } = &mut self.watches[usize::from(at.watch)];
         let algo = &mut book.order_mut(at.slot).data;
         let PlaceAlgo { side, callback, working_type, .. } = algo.terms;
@@ -195,6 +199,7 @@ impl Triggers {
 
     /// Lets one that is due wait until its symbol takes orders, at a price that all prices meet.
     pub fn park(&mut self, at: AlgoAt) {
+        self.looked = None;
         let book = &mut self.watches[usize::from(at.watch)].book;
         let price = met_by_all(book.order(at.slot).side());
         book.rest_lifted(at.slot, price, 1, 0).order.data.stage = Stage::Parked;
@@ -232,6 +237,9 @@ impl Triggers {
 
     /// Lifts what these prices make true out of the ladders and makes it pending work.
     pub fn look(&mut self, prices: &Prices, symbol: SymbolId, work: &mut Work) {
+        if self.looked.replace(*prices) == Some(*prices) {
+            return;
+        }
         for (watch, Watch { book, trails }) in self.watches.iter_mut().enumerate() {
             let price = prices.of[watch / 2];
             let may_fire = prices.open && !(prices.apart && is_protected(watch));

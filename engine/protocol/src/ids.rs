@@ -133,9 +133,23 @@ impl<const N: usize> Name<N> {
         core::str::from_utf8(self.as_bytes()).unwrap_or("")
     }
 
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        let end = self.0.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
-        &self.0[..end]
+        &self.0[..self.len()]
+    }
+
+    /// Bytes before the padding, sought from the end a word at a time.
+    #[inline]
+    fn len(&self) -> usize {
+        let mut end = N;
+        while let Some(word) = self.0[..end].last_chunk::<8>() {
+            let word = u64::from_le_bytes(*word);
+            if word != 0 {
+                return end - word.leading_zeros() as usize / 8;
+            }
+            end -= 8;
+        }
+        self.0[..end].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
     }
 
     pub fn is_empty(&self) -> bool {

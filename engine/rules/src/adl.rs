@@ -30,7 +30,7 @@ pub fn rank(
         let bound = if dividend < 0 { -FACTOR_MAX } else { FACTOR_MAX };
         exact.unwrap_or(bound).clamp(-FACTOR_MAX, FACTOR_MAX)
     };
-    let profit = factor(position.pnl(mark, mult), position.entry.abs());
+    let profit = factor(position.pnl(mark, mult), i128::from(position.entry.abs()));
     let leverage = factor(worth, share).max(1);
     Some(match profit > 0 {
         true => profit * leverage / one,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// One lot more or less at 100, at a mark of 110, of which 11 must stay.
-fn long(entry: i128, equity: i128) -> Option<i128> {
+fn long(entry: i64, equity: i128) -> Option<i128> {
     let pool = Solvency { equity, maintenance: 11 };
     rank(&Position { qty: 1, entry }, 110, 1, 11, &pool)
 }
@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn ranks_are_bounded_and_rise_with_profit(
         qty in 1i64..1 << 44, mark in 1i64..1 << 40, mult in 1i64..1_000_000_000,
-        entry in 1i128..1 << 60, more in 0i128..1 << 59, equity in 1i128..1 << 60,
+        entry in 1i64..1 << 60, more in 0i64..1 << 59, equity in 1i128..1 << 60,
         maintenance in 1i128..1 << 59, others in 0i128..1 << 59,
     ) {
         let pool = Solvency { equity, maintenance: maintenance + others };

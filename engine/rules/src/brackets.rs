@@ -6,7 +6,7 @@ use protocol::{
     limits::{BRACKETS_MAX, LEVERAGE_MAX, NOTIONAL_MAX},
 };
 
-use crate::money::{div_ceil, share_ceil};
+use crate::money::{share_ceil, unscale_ceil};
 
 /// A checked bracket table with the constants that make maintenance margin continuous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,9 @@ impl BracketTable {
     /// The bracket of a position value: its place from 0. Values beyond the last cap are in the
     /// last bracket, where a moving mark can carry a position.
     pub fn bracket_of(&self, value: i128) -> usize {
-        let inside = |row: &Bracket| value <= i128::from(row.cap);
+        // caps are 64 bits wide, and beyond those is beyond the last
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        let inside = |row: &Bracket| value <= row.cap;
         self.rows().iter().position(inside).unwrap_or(self.count - 1)
     }
 
@@ -68,7 +70,7 @@ impl BracketTable {
     pub fn maintenance(&self, value: i128) -> i128 {
         let i = self.bracket_of(value);
         let exact = value * i128::from(self.rows[i].maintenance) - self.cum[i];
-        div_ceil(exact, i128::from(RATE_ONE)).max(0)
+        unscale_ceil(exact).max(0)
     }
 
     /// Rate and constant of a bracket: `maintenance = (value * rate - cum) / RATE_ONE`.

@@ -19,7 +19,7 @@ proptest! {
         others in 0i128..200_000, fills in 1i64..50,
     ) {
         let table = BracketTable::new(&crate::rules_test::three_brackets()).unwrap();
-        let position = Position { qty, entry: i128::from(entry * qty * MULT) };
+        let position = Position { qty, entry: entry * qty * MULT };
         let maintenance = table.maintenance(position.value(mark, MULT).abs());
         let pool = Solvency { equity, maintenance: maintenance + others };
         let closing =

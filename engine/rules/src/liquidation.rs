@@ -40,7 +40,8 @@ pub fn liquidation_price(
     }
     let one = i128::from(RATE_ONE);
     let side = i128::from(position.qty.signum());
-    let free = backing.cash + backing.other_pnl - backing.other_maintenance - position.entry;
+    let free =
+        backing.cash + backing.other_pnl - backing.other_maintenance - i128::from(position.entry);
     let lots = i128::from(position.qty.abs()) * i128::from(mult);
     let last = brackets.rows().len() - 1;
     (0..=last).find_map(|i| {
@@ -108,8 +109,10 @@ fn legs_root(
     let [(rate_long, cum_long), (rate_short, cum_short)] =
         [of_long, of_short].map(|bracket| brackets.terms(bracket));
     let (longs, shorts) = (i128::from(long.qty), -i128::from(short.qty));
-    let free =
-        backing.cash + backing.other_pnl - backing.other_maintenance - long.entry - short.entry;
+    let free = backing.cash + backing.other_pnl
+        - backing.other_maintenance
+        - i128::from(long.entry)
+        - i128::from(short.entry);
     // price * mult at the root = numerator / denominator
     let numerator = free.checked_mul(one)? + cum_long + cum_short;
     let denominator = shorts * (one + rate_short) - longs * (one - rate_long);

@@ -11,7 +11,7 @@ use crate::{
         Backing, Portion, Solvency, bankruptcy_price, legs_liquidation_price, liquidation_fee,
         liquidation_price, portion,
     },
-    money::value,
+    money::{self, value},
     rules_test::three_brackets,
 };
 
@@ -93,7 +93,7 @@ proptest! {
         other_maintenance in 0i128..9_000,
     ) {
         let table = BracketTable::new(&three_brackets()).unwrap();
-        let leg = |qty: i64, entry| Position { qty, entry: value(entry, qty, MULT) };
+        let leg = |qty: i64, entry| Position { qty, entry: money::cash(value(entry, qty, MULT)) };
         let (long, short) = (leg(long, entries[0]), leg(-short, entries[1]));
         let kept = [&long, &short].map(|leg| {
             table.maintenance(leg.value(mark, MULT).abs()) - leg.pnl(mark, MULT)
@@ -120,7 +120,7 @@ proptest! {
         qty in prop_oneof![-100i64..=-1, 1i64..=100], entry in 100i64..2_000, cash in 0i128..900_000,
     ) {
         let table = BracketTable::new(&three_brackets()).unwrap();
-        let position = Position { qty, entry: value(entry, qty, MULT) };
+        let position = Position { qty, entry: money::cash(value(entry, qty, MULT)) };
         let backing = Backing { cash, ..Backing::default() };
         let (long, short) = if qty > 0 { (position, Position::FLAT) } else { (Position::FLAT, position) };
         prop_assert_eq!(
@@ -137,7 +137,7 @@ proptest! {
         cash in 0i128..2_000_000, other_pnl in -100_000i128..100_000, other_maintenance in 0i128..9_000,
     ) {
         let table = BracketTable::new(&three_brackets()).unwrap();
-        let position = Position { qty, entry: value(entry, qty, MULT) };
+        let position = Position { qty, entry: money::cash(value(entry, qty, MULT)) };
         let backing = Backing { cash, other_pnl, other_maintenance };
         let due = |mark: i64| is_due(&position, &backing, &table, mark);
         match liquidation_price(&position, &backing, &table, MULT) {
@@ -162,7 +162,7 @@ proptest! {
         mark in 1_000i64..2_000, equity in 1i128..400_000,
     ) {
         let table = BracketTable::new(&three_brackets()).unwrap();
-        let mut position = Position { qty, entry: value(entry, qty, MULT) };
+        let mut position = Position { qty, entry: money::cash(value(entry, qty, MULT)) };
         let maintenance = table.maintenance(position.value(mark, MULT).abs());
         let cash = equity - position.pnl(mark, MULT);
         let account = Solvency { equity, maintenance };

@@ -13,10 +13,10 @@ use crate::{
 /// The sums of the reservations of an account's open orders on a symbol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reserved {
-    pub buy: i128,
-    pub sell: i128,
-    pub loss: i128,
-    pub fee: i128,
+    pub buy: Cash,
+    pub sell: Cash,
+    pub loss: Cash,
+    pub fee: Cash,
 }
 
 impl Reserved {
@@ -78,7 +78,8 @@ impl Exposure {
     /// The most position value that fills can lead to, either way: `max(|P + B|, |P - S|)`.
     pub fn worst_value(&self, mark: Ticks, mult: i64) -> i128 {
         let value = self.position.value(mark, mult);
-        (value + self.reserved.buy).abs().max((value - self.reserved.sell).abs())
+        let Reserved { buy, sell, .. } = self.reserved;
+        (value + i128::from(buy)).abs().max((value - i128::from(sell)).abs())
     }
 
     /// What the account's cross equity must cover. Cross: `ceil(worst / leverage) + L + F`, the
@@ -89,14 +90,15 @@ impl Exposure {
             MarginMode::Cross => self.worst_value(mark, mult),
             MarginMode::Isolated => self.opening_value(mark, mult),
         };
-        div_ceil(worst, i128::from(leverage)) + self.reserved.loss + self.reserved.fee
+        let beside = i128::from(self.reserved.loss) + i128::from(self.reserved.fee);
+        div_ceil(worst, i128::from(leverage)) + beside
     }
 
     /// The most value that open orders of one side can add beyond closing the position.
     fn opening_value(&self, mark: Ticks, mult: i64) -> i128 {
         let value = self.position.value(mark, mult);
-        let (buy, sell) = (self.reserved.buy + value.min(0), self.reserved.sell - value.max(0));
-        buy.max(sell).max(0)
+        let Reserved { buy, sell, .. } = self.reserved;
+        (i128::from(buy) + value.min(0)).max(i128::from(sell) - value.max(0)).max(0)
     }
 
     /// The position's part of the initial margin: `ceil(|P| / leverage)`. For display; an isolated
@@ -159,11 +161,16 @@ impl Totals {
 
     /// Adds a symbol, or a leg of one.
     pub fn add(&mut self, exposure: &Exposure, mark: Ticks, mult: i64, leverage: u8) {
+        self.add_equity(exposure, mark, mult);
+        self.initial_margin += exposure.initial_margin(mark, mult, leverage);
+    }
+
+    /// As [`Self::add`], but for the margin, which is still to be said.
+    pub fn add_equity(&mut self, exposure: &Exposure, mark: Ticks, mult: i64) {
         if exposure.mode == MarginMode::Isolated {
             self.cash -= i128::from(exposure.wallet);
         }
         self.equity += exposure.cross_equity(mark, mult);
-        self.initial_margin += exposure.initial_margin(mark, mult, leverage);
     }
 
     pub const fn available(&self) -> i128 {

@@ -27,13 +27,46 @@ pub const fn div_floor(dividend: i128, divisor: i128) -> i128 {
 
 /// `amount * rate`, rounded up.
 pub const fn share_ceil(amount: i128, rate: Rate) -> i128 {
-    div_ceil(amount * rate as i128, RATE_ONE as i128)
+    unscale_ceil(amount * rate as i128)
 }
 
 /// `amount * rate`, rounded down.
 pub const fn share_floor(amount: i128, rate: Rate) -> i128 {
-    div_floor(amount * rate as i128, RATE_ONE as i128)
+    unscale_floor(amount * rate as i128)
 }
+
+/// What is scaled by [`RATE_ONE`], without the scale, rounded up.
+pub const fn unscale_ceil(scaled: i128) -> i128 {
+    -unscale_floor(-scaled)
+}
+
+/// As [`unscale_ceil`], rounded down.
+///
+/// A division by a constant is a multiplication in 64 bits, but not in 128, so a long one is two
+/// short ones: digit by digit, as on paper.
+pub const fn unscale_floor(scaled: i128) -> i128 {
+    const BY: u64 = RATE_ONE as u64;
+    const DIGIT: u32 = 32;
+    const DIGIT_MASK: u64 = (1 << DIGIT) - 1;
+    let narrow = scaled as i64;
+    if narrow as i128 == scaled {
+        return narrow.div_euclid(RATE_ONE) as i128;
+    }
+    let magnitude = scaled.unsigned_abs();
+    let high = (magnitude >> DIGIT) as u64;
+    if high as u128 != magnitude >> DIGIT {
+        return scaled.div_euclid(RATE_ONE as i128);
+    }
+    // what is left of the high digits is below 2^27, so it fits before the low one
+    let low = ((high % BY) << DIGIT) | (magnitude as u64 & DIGIT_MASK);
+    let quotient = (((high / BY) as i128) << DIGIT) + (low / BY) as i128;
+    match scaled < 0 {
+        true => -quotient - !low.is_multiple_of(BY) as i128,
+        false => quotient,
+    }
+}
+
+const _: () = assert!(RATE_ONE < 1 << 31);
 
 /// An amount that the limits on entry keep inside an i64; anything else is a broken invariant.
 pub fn cash(amount: i128) -> Cash {

@@ -1,8 +1,8 @@
 //! What an order holds back, fixed when it is accepted or amended and never re-marked.
 
-use protocol::{Lots, Rate, Ticks, order::Side};
+use protocol::{Cash, Lots, Rate, Ticks, order::Side};
 
-use crate::money::{share_ceil, value};
+use crate::money::{cash, share_ceil, value};
 
 /// The two prices an order is reserved at, and its fee rate, as of its accept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,10 +17,10 @@ pub struct OrderTerms {
 /// The amounts an order holds back now; buy and sell value are never both set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
-    pub buy: i128,
-    pub sell: i128,
-    pub loss: i128,
-    pub fee: i128,
+    pub buy: Cash,
+    pub sell: Cash,
+    pub loss: Cash,
+    pub fee: Cash,
 }
 
 impl OrderTerms {
@@ -37,11 +37,26 @@ impl OrderTerms {
         }
     }
 
+    /// By how much what is held back changes when `by` lots come to what is left, which is `now`
+    /// lots then; negative: when they go.
+    pub fn change(&self, side: Side, now: Lots, by: Lots, mult: i64) -> Reservation {
+        let after = value(self.assumed, now, mult);
+        let assumed = value(self.assumed, by, mult);
+        let loss = if self.loss == 0 { 0 } else { value(self.loss, by, mult) };
+        let fee = share_ceil(after, self.taker_fee) - share_ceil(after - assumed, self.taker_fee);
+        let (assumed, loss, fee) = (cash(assumed), cash(loss), cash(fee));
+        match side {
+            Side::Buy => Reservation { buy: assumed, sell: 0, loss, fee },
+            Side::Sell => Reservation { buy: 0, sell: assumed, loss, fee },
+        }
+    }
+
     /// What is held back for `remaining` lots.
-    pub const fn reserve(&self, side: Side, remaining: Lots, mult: i64) -> Reservation {
+    pub fn reserve(&self, side: Side, remaining: Lots, mult: i64) -> Reservation {
         let assumed = value(self.assumed, remaining, mult);
         let loss = value(self.loss, remaining, mult);
         let fee = share_ceil(assumed, self.taker_fee);
+        let (assumed, loss, fee) = (cash(assumed), cash(loss), cash(fee));
         match side {
             Side::Buy => Reservation { buy: assumed, sell: 0, loss, fee },
             Side::Sell => Reservation { buy: 0, sell: assumed, loss, fee },

@@ -1,14 +1,14 @@
 //! A position: signed lots and what was paid for them.
 
-use protocol::{Lots, Ticks};
+use protocol::{Cash, Lots, Ticks};
 
-use crate::money::{div_ceil, div_floor, value};
+use crate::money::{cash, div_ceil, div_floor, value};
 
 /// Signed lots (long up) and signed entry value in cash units; both 0 or of one sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     pub qty: Lots,
-    pub entry: i128,
+    pub entry: Cash,
 }
 
 impl Position {
@@ -26,15 +26,16 @@ impl Position {
             let part = if closing == self.qty.abs() {
                 self.entry
             } else {
-                div_ceil(self.entry * i128::from(closing), i128::from(self.qty.abs()))
+                let part = i128::from(self.entry) * i128::from(closing);
+                cash(div_ceil(part, i128::from(self.qty.abs())))
             };
-            pnl = value(price, side * closing, mult) - part;
+            pnl = value(price, side * closing, mult) - i128::from(part);
             self.entry -= part;
             self.qty -= side * closing;
         }
         let opening = qty.signum() * (qty.abs() - closing);
         self.qty += opening;
-        self.entry += value(price, opening, mult);
+        self.entry += cash(value(price, opening, mult));
         pnl
     }
 
@@ -45,7 +46,7 @@ impl Position {
 
     /// Unrealised profit at a mark.
     pub const fn pnl(&self, mark: Ticks, mult: i64) -> i128 {
-        self.value(mark, mult) - self.entry
+        self.value(mark, mult) - self.entry as i128
     }
 
     /// Lots that an order of this sign can close.
@@ -60,7 +61,7 @@ impl Position {
             return 0;
         }
         let lots = i128::from(self.qty.abs()) * i128::from(mult);
-        let twice = 2 * self.entry.abs() * i128::from(tick_units) + lots;
+        let twice = 2 * i128::from(self.entry.abs()) * i128::from(tick_units) + lots;
         div_floor(twice, 2 * lots)
     }
 

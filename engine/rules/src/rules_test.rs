@@ -16,7 +16,7 @@ use crate::{
     BracketTable, Exposure, OrderTerms, Position, Reserved, fees,
     instrument::to_ticks,
     margin::Totals,
-    money::{div_ceil, div_floor, value},
+    money::{cash, div_ceil, div_floor, unscale_ceil, unscale_floor, value},
 };
 
 pub(crate) fn brackets(rows: &[(i64, i64, u32, u32)]) -> Brackets {
@@ -99,10 +99,10 @@ fn an_index_rounds_to_the_nearest_tick() {
 
 #[test]
 fn break_even_covers_both_fees() {
-    let long = Position { qty: 10, entry: value(60_000, 10, 100) };
+    let long = Position { qty: 10, entry: cash(value(60_000, 10, 100)) };
     assert_eq!(long.entry_price(100, 1), 60_000);
     assert_eq!(long.break_even_price(100, 1, 50_000), 60_030);
-    let short = Position { qty: -10, entry: value(60_000, -10, 100) };
+    let short = Position { qty: -10, entry: cash(value(60_000, -10, 100)) };
     assert_eq!(short.break_even_price(100, 1, 50_000), 59_970);
 }
 
@@ -115,6 +115,31 @@ proptest! {
     }
 
     /// One unit more of value costs at most the rate of its bracket, and never less than before.
+    #[test]
+    fn a_scale_is_taken_off_as_a_division_would(
+        scaled in prop_oneof![-(1i128 << 90)..1i128 << 90, -(1i128 << 126)..1i128 << 126, any::<i64>().prop_map(i128::from)],
+    ) {
+        let by = i128::from(protocol::RATE_ONE);
+        prop_assert_eq!(unscale_floor(scaled), div_floor(scaled, by));
+        prop_assert_eq!(unscale_ceil(scaled), div_ceil(scaled, by));
+        let whole = scaled / by * by;
+        prop_assert_eq!(unscale_floor(whole), unscale_ceil(whole));
+    }
+
+    /// What an order holds back changes by what it will hold back, less what it did.
+    #[test]
+    fn reservations_change_by_their_difference(
+        sell: bool, before in 0i64..1 << 30, now in 0i64..1 << 30, mult in 1i64..1_000,
+        assumed in 1i64..1 << 20, loss in 0i64..1 << 20, taker_fee in 0i64..1_000_000,
+    ) {
+        let side = if sell { Side::Sell } else { Side::Buy };
+        let terms = OrderTerms { assumed, loss, taker_fee };
+        let [old, new] = [before, now].map(|lots| terms.reserve(side, lots, mult));
+        let sums = Reserved::default().plus(&old);
+        let changed = sums.plus(&terms.change(side, now, now - before, mult));
+        prop_assert_eq!(changed, sums.minus(&old).plus(&new));
+    }
+
     #[test]
     fn maintenance_is_continuous(value in 0i128..2_000_000) {
         let table = BracketTable::new(&three_brackets()).unwrap();
@@ -138,8 +163,8 @@ proptest! {
         for (qty, price) in trades.iter().filter(|trade| trade.0 != 0) {
             realised += position.trade(*qty, *price, mult);
             paid += value(*price, *qty, mult);
-            prop_assert_eq!(position.entry, paid + realised);
-            prop_assert_eq!(position.entry.signum(), i128::from(position.qty.signum()));
+            prop_assert_eq!(i128::from(position.entry), paid + realised);
+            prop_assert_eq!(position.entry.signum(), position.qty.signum());
         }
         let all: i64 = trades.iter().map(|trade| trade.0).sum();
         prop_assert_eq!(position.qty, all);
@@ -172,7 +197,7 @@ proptest! {
         let side = if sell { Side::Sell } else { Side::Buy };
         let terms = OrderTerms::new(side, limit, MARK, 0, 50_000);
         let mut exposure = Exposure {
-            position: Position { qty, entry: value(MARK, qty, mult) },
+            position: Position { qty, entry: cash(value(MARK, qty, mult)) },
             reserved: Reserved::default().plus(&terms.reserve(side, lots, mult)),
             ..Exposure::default()
         };
@@ -229,18 +254,18 @@ proptest! {
     /// A symbol that is isolated holds back its orders alone, and less than if it were cross.
     #[test]
     fn isolated_orders_hold_back_what_they_can_open(
-        qty in -20i64..=20, buy in 0i128..9_000, sell in 0i128..9_000, leverage in 1u8..=125,
+        qty in -20i64..=20, buy in 0i64..9_000, sell in 0i64..9_000, leverage in 1u8..=125,
     ) {
-        let position = Position { qty, entry: value(100, qty, 3) };
+        let position = Position { qty, entry: cash(value(100, qty, 3)) };
         let reserved = Reserved { buy, sell, loss: 5, fee: 7 };
         let cross = Exposure { position, reserved, ..Exposure::default() };
         let isolated = Exposure { mode: MarginMode::Isolated, wallet: 50, ..cross };
-        let value = i128::from(qty) * 300;
+        let value = qty * 300;
         let opens = match qty {
             0.. => buy.max((sell - value).max(0)),
             _ => sell.max((buy + value).max(0)),
         };
-        let held_back = div_ceil(opens, leverage.into()) + 12;
+        let held_back = div_ceil(opens.into(), leverage.into()) + 12;
         prop_assert_eq!(isolated.initial_margin(100, 3, leverage), held_back);
         prop_assert_eq!(isolated.order_margin(100, 3, leverage), held_back);
         prop_assert!(held_back <= cross.initial_margin(100, 3, leverage));
@@ -250,9 +275,9 @@ proptest! {
 
     #[test]
     fn the_parts_of_initial_margin_are_the_whole(
-        qty in -20i64..=20, buy in 0i128..9_000, sell in 0i128..9_000, leverage in 1u8..=125,
+        qty in -20i64..=20, buy in 0i64..9_000, sell in 0i64..9_000, leverage in 1u8..=125,
     ) {
-        let position = Position { qty, entry: value(100, qty, 3) };
+        let position = Position { qty, entry: cash(value(100, qty, 3)) };
         let reserved = Reserved { buy, sell, loss: 5, fee: 7 };
         let exposure = Exposure { position, reserved, ..Exposure::default() };
         let parts = [exposure.position_margin(100, 3, leverage), exposure.order_margin(100, 3, leverage)];

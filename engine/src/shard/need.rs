@@ -72,63 +72,83 @@ impl Shard {
             account.need_queued = true;
             self.work.add(SymbolId::NONE, Unit::Need { account: account.id });
         }
+        let mut positions = 0;
         let mut next = self.accounts.first_holding(place);
         while let Some(at) = next {
-            if self.accounts.holding(at).exposure.mode == MarginMode::Isolated {
-                let pool = self.isolated_pool(at);
+            let holding = self.accounts.holding(at);
+            next = holding.next();
+            let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
+            let held = holding.exposure.position.qty != 0;
+            let leeway = if holding.exposure.mode == MarginMode::Isolated {
+                let pool = isolated_pool(holding, quote);
+                let leeway = held.then(|| isolated_leeway(holding, quote, &pool));
                 self.look_at_pool(PoolAt::Isolated(at), &pool);
-            }
-            next = self.accounts.next_holding(at);
+                leeway
+            } else if held {
+                positions += 1;
+                continue;
+            } else {
+                None
+            };
+            let holding = self.accounts.holding_mut(at);
+            holding.band = self.bands.renew(at, holding.symbol, holding.band, leeway);
         }
-        self.set_bands(place, to_line(&pool));
+        self.set_bands(place, to_line(&pool), positions);
     }
 
     /// Guards an account of which a look at a mark would change nothing else: all its pools are
     /// above their lines, and none has been below since it was looked at.
-    #[inline]
     fn guard_if_well(&mut self, place: u32) -> bool {
-        let account = self.accounts.account(place);
+        let Self { accounts, symbols, bands, .. } = self;
+        let account = accounts.account(place);
         if account.warned || account.due != Due::default() {
             return false;
         }
-        let pool = self.cross_pool(place);
+        let mut pool = Solvency { equity: account.cash.into(), maintenance: 0 };
+        let mut positions = 0;
+        let mut next = accounts.first_holding(place);
+        while let Some(at) = next {
+            let holding = accounts.holding_mut(at);
+            next = holding.next();
+            let quote = &symbols.quotes()[usize::from(holding.symbol)];
+            let exposure = &holding.exposure;
+            let held = exposure.position.qty != 0;
+            if exposure.mode == MarginMode::Isolated {
+                let own = isolated_pool(holding, quote);
+                if holding.due != Due::default() || own.is_due() {
+                    return false;
+                }
+                pool.equity -= i128::from(exposure.wallet);
+                let leeway = held.then(|| isolated_leeway(holding, quote, &own));
+                holding.band = bands.renew(at, holding.symbol, holding.band, leeway);
+            } else if held {
+                pool.equity += exposure.position.pnl(quote.mark, quote.mult);
+                pool.maintenance += quote.maintenance(exposure);
+                positions += 1;
+            } else {
+                holding.band = bands.renew(at, holding.symbol, holding.band, None);
+            }
+        }
         let above = above_line(&pool);
         if above < 0 || pool.is_due() {
             return false;
         }
-        let isolated_well = |(at, holding): (HoldingAt, &Holding)| {
-            holding.exposure.mode == MarginMode::Cross
-                || holding.due == Due::default() && !self.isolated_pool(at).is_due()
-        };
-        if !self.accounts.holdings_of(place).all(isolated_well) {
-            return false;
-        }
-        self.set_bands(place, above.unsigned_abs());
+        self.set_bands(place, above.unsigned_abs(), positions);
         true
     }
 
-    /// Divides what an account is away from the next line among its cross positions; an isolated
-    /// one has all that its own pool is away.
-    fn set_bands(&mut self, place: u32, away: u128) {
-        let all = self.accounts.holdings_of(place);
-        let is_cross = |holding: &Holding| holding.exposure.mode == MarginMode::Cross;
-        let held = |holding: &Holding| holding.exposure.position.qty != 0;
-        let positions = all.filter(|(_, holding)| held(holding) && is_cross(holding)).count();
-        let mut next = self.accounts.first_holding(place);
+    /// Divides what an account is away from the next line among its cross positions.
+    fn set_bands(&mut self, place: u32, away: u128, positions: u128) {
+        let Self { accounts, symbols, bands, .. } = self;
+        let mut next = accounts.first_holding(place);
         while let Some(at) = next {
-            let holding = self.accounts.holding(at);
-            let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
-            let leeway = held(holding).then(|| match is_cross(holding) {
-                true => leeway(holding, quote, away, LINE_MOVES * positions as u128),
-                false => {
-                    let pool = self.isolated_pool(at);
-                    let away = (pool.equity - pool.maintenance).unsigned_abs();
-                    leeway(holding, quote, away, 2)
-                }
-            });
-            let band = self.bands.renew(at, holding.symbol, holding.band, leeway);
-            self.accounts.holding_mut(at).band = band;
-            next = self.accounts.next_holding(at);
+            let holding = accounts.holding_mut(at);
+            next = holding.next();
+            if holding.exposure.mode == MarginMode::Cross && holding.exposure.position.qty != 0 {
+                let quote = &symbols.quotes()[usize::from(holding.symbol)];
+                let leeway = leeway(holding, quote, away, LINE_MOVES * positions);
+                holding.band = bands.renew(at, holding.symbol, holding.band, Some(leeway));
+            }
         }
     }
 
@@ -194,20 +214,29 @@ impl Shard {
         self.call(now, place, CallKind::Need, amount, out);
     }
 
-    /// What backs an isolated position, without funding that has not been booked.
+    /// As [`isolated_pool`].
     pub(super) fn isolated_pool(&self, at: HoldingAt) -> Solvency {
         let holding = self.accounts.holding(at);
-        let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
-        Solvency {
-            equity: holding.exposure.isolated_equity(quote.mark, quote.mult),
-            maintenance: quote.maintenance(&holding.exposure),
-        }
+        isolated_pool(holding, &self.symbols.quotes()[usize::from(holding.symbol)])
     }
 
     /// Without funding that has not been booked.
     pub(super) fn cross_pool(&self, place: u32) -> Solvency {
         self.accounts.booked_pool(place, self.symbols.quotes())
     }
+}
+
+/// What backs an isolated position, without funding that has not been booked.
+fn isolated_pool(holding: &Holding, quote: &Quote) -> Solvency {
+    Solvency {
+        equity: holding.exposure.isolated_equity(quote.mark, quote.mult),
+        maintenance: quote.maintenance(&holding.exposure),
+    }
+}
+
+/// An isolated position has all that its own pool is away from being due.
+fn isolated_leeway(holding: &Holding, quote: &Quote, pool: &Solvency) -> Leeway {
+    leeway(holding, quote, (pool.equity - pool.maintenance).unsigned_abs(), 2)
 }
 
 /// How far a position's mark may go before its pool meets a line that is `away`, of which a tick

@@ -366,7 +366,7 @@ fn account(notice: &AccountNotice, instruments: &Instruments) -> Option<String> 
 
 fn position<'a>(notice: &PositionNotice, instrument: &'a Instrument) -> PositionRow<'a> {
     let spec = &instrument.spec;
-    let position = Position { qty: notice.position, entry: notice.entry.into() };
+    let position = Position { qty: notice.position, entry: notice.entry };
     let price = |value_e8| Text::fixed(value_e8, CASH_DECIMALS);
     PositionRow {
         s: instrument.name(),

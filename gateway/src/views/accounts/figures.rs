@@ -11,7 +11,7 @@ use rules::{
 
 use super::{Account, Accounts};
 use crate::{
-    store::row::{Fees, SlotRow},
+    store::row::{Fees, SlotRow, Sums},
     views::instruments::{Instrument, Instruments},
 };
 
@@ -193,7 +193,7 @@ fn add_liquidation_prices(account: &Account, instruments: &Instruments, figures:
 
 /// The position of a slot, as the rules know it.
 pub fn position_of(slot: &SlotRow) -> Position {
-    Position { qty: slot.position, entry: i128::from(slot.entry) }
+    Position { qty: slot.position, entry: slot.entry }
 }
 
 /// The symbol's brackets, if they were set.
@@ -211,13 +211,8 @@ pub(super) fn leg_figures(
     let (slot, chosen) = (account.leg(spec.symbol, side), account.slot(spec.symbol));
     let leverage = chosen.leverage.unwrap_or_else(|| default_leverage(instrument));
     let fees = chosen.fees.unwrap_or_else(|| symbol_fees(instrument));
-    let sums = slot.reserved;
-    let reserved = Reserved {
-        buy: i128::from(sums.buy),
-        sell: i128::from(sums.sell),
-        loss: i128::from(sums.loss),
-        fee: i128::from(sums.fee),
-    };
+    let Sums { buy, sell, loss, fee } = slot.reserved;
+    let reserved = Reserved { buy, sell, loss, fee };
     let exposure = Exposure {
         position: position_of(&slot),
         reserved,
@@ -238,8 +233,8 @@ pub(super) fn leg_figures(
         fees,
         value: position.value(mark, mult),
         unrealized: position.pnl(mark, mult),
-        bids: reserved.buy,
-        asks: reserved.sell,
+        bids: reserved.buy.into(),
+        asks: reserved.sell.into(),
         position_initial: exposure.position_margin(mark, mult, leverage),
         order_initial: exposure.order_margin(mark, mult, leverage),
         maintenance: bracket_table(instrument)

@@ -388,7 +388,7 @@ impl Toy {
             fee,
             pnl,
             position: exposure.position.qty,
-            entry: exposure.position.entry as Cash,
+            entry: exposure.position.entry,
             cash: *cash,
             isolated_wallet: exposure.wallet,
         }
