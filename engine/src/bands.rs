@@ -6,10 +6,7 @@
 
 use alloc::vec::Vec;
 
-use protocol::{
-    Ticks,
-    limits::{PRICE_MAX, SYMBOLS_MAX},
-};
+use protocol::{Ticks, limits::PRICE_MAX};
 
 use crate::accounts::HoldingAt;
 
@@ -55,9 +52,6 @@ impl Leeway {
             && serves(band.high - self.mark, band.high > PRICE_MAX)
     }
 }
-
-// What lots are worth at a price is below 2^100, so what a tick takes times ticks has room.
-const _: () = assert!((2 * SYMBOLS_MAX as u128) * 43 * 4 < 1 << 28);
 
 /// The guards of all symbols.
 #[derive(Default)]
@@ -113,13 +107,11 @@ impl Bands {
         }
     }
 
-    /// Takes a holding whose band a mark has left; its other guard goes with it.
-    pub fn take_left(&mut self, symbol: u16, mark: Ticks) -> Option<HoldingAt> {
+    /// A holding whose band a mark has left.
+    pub fn left(&self, symbol: u16, mark: Ticks) -> Option<HoldingAt> {
         let ways = self.symbols.get(usize::from(symbol))?;
         let met = |way: usize, key: Ticks| ways[way].first().filter(|guard| guard.key <= key);
-        let holding = met(0, -mark).or_else(|| met(1, mark))?.holding;
-        self.set(holding, symbol, Band::NONE);
-        Some(holding)
+        met(0, -mark).or_else(|| met(1, mark)).map(|guard| guard.holding)
     }
 }
 

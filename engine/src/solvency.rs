@@ -9,6 +9,11 @@ use crate::{
 };
 
 impl Quote {
+    /// As [`rules::BracketTable::steepest`]; all of it before the brackets are known.
+    pub fn steepest(&self, parts: u32) -> u32 {
+        self.brackets.as_ref().map_or(parts, |table| table.steepest(parts))
+    }
+
     /// What must stay behind a position at the mark; nothing before the brackets are known, when
     /// there is none.
     pub fn maintenance(&self, exposure: &Exposure) -> i128 {

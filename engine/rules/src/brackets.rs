@@ -78,6 +78,13 @@ impl BracketTable {
         (i128::from(self.rows[bracket].maintenance), self.cum[bracket])
     }
 
+    /// What a maintenance margin takes at the most of each unit of value that is added: the last
+    /// bracket's rate, in parts of so many, rounded up.
+    pub const fn steepest(&self, parts: u32) -> u32 {
+        let rate = self.rows[self.count - 1].maintenance as u64;
+        (rate * parts as u64).div_ceil(RATE_ONE as u64) as u32
+    }
+
     /// A bracket's constant in cash units, as clients are told it.
     pub fn cum_shown(&self, bracket: usize) -> Cash {
         crate::money::cash(share_ceil(self.cum[bracket], 1))

@@ -10,7 +10,7 @@
 
 use protocol::{
     AccountId, Micros, SymbolId,
-    limits::{CALL_LINE, CALL_TARGET},
+    limits::{CALL_LINE, CALL_TARGET, SYMBOLS_MAX},
     order::{CallKind, MarginMode, PositionSide},
 };
 use rules::{
@@ -21,7 +21,7 @@ use rules::{
 use super::Shard;
 use crate::{
     accounts::{Holding, HoldingAt},
-    bands::{Band, Leeway},
+    bands::Leeway,
     due::{Due, PoolAt, Stage},
     output::{Output, Sink},
     symbols::Quote,
@@ -45,11 +45,9 @@ impl Shard {
     pub(super) fn look_for_need(&mut self) {
         for symbol in 0..self.symbols.len() {
             let mark = self.symbols.quotes()[usize::from(symbol)].mark;
-            while let Some(at) = self.bands.take_left(symbol, mark) {
-                let holding = self.accounts.holding_mut(at);
-                holding.band = Band::NONE;
-                let account = holding.account;
-                self.accounts.touch(account);
+            while let Some(at) = self.bands.left(symbol, mark) {
+                // which guards it anew, around this mark
+                self.look_at(self.accounts.holding(at).account);
             }
         }
         while let Some(account) = self.accounts.take_for_mark() {
@@ -146,7 +144,7 @@ impl Shard {
             next = holding.next();
             if holding.exposure.mode == MarginMode::Cross && holding.exposure.position.qty != 0 {
                 let quote = &symbols.quotes()[usize::from(holding.symbol)];
-                let leeway = leeway(holding, quote, away, LINE_MOVES * positions);
+                let leeway = cross_leeway(holding, quote, away, positions);
                 holding.band = bands.renew(at, holding.symbol, holding.band, Some(leeway));
             }
         }
@@ -234,21 +232,37 @@ fn isolated_pool(holding: &Holding, quote: &Quote) -> Solvency {
     }
 }
 
-/// An isolated position has all that its own pool is away from being due.
+/// Amounts and what a tick takes of them are compared in so many parts of a cash unit: fine enough
+/// for a maintenance rate, and coarse enough for the products to fit.
+const PARTS: u32 = 64;
+
+/// An isolated position has all that its own pool is away from being due: its value moves its
+/// equity whole, and its maintenance margin by a rate.
 fn isolated_leeway(holding: &Holding, quote: &Quote, pool: &Solvency) -> Leeway {
-    leeway(holding, quote, (pool.equity - pool.maintenance).unsigned_abs(), 2)
+    let away = (pool.equity - pool.maintenance).unsigned_abs();
+    leeway(holding, quote, away, u128::from(PARTS + quote.steepest(PARTS)))
+}
+
+/// A cross position has its share of what its pool is `away` from a line, in twentieths.
+fn cross_leeway(holding: &Holding, quote: &Quote, away: u128, positions: u128) -> Leeway {
+    let (per_maintenance, per_equity) = (CALL_LINE.0.unsigned_abs(), CALL_LINE.1.unsigned_abs());
+    let moves =
+        per_equity * u128::from(PARTS) + per_maintenance * u128::from(quote.steepest(PARTS));
+    leeway(holding, quote, away, moves * positions)
 }
 
 /// How far a position's mark may go before its pool meets a line that is `away`, of which a tick
-/// takes no more than `moves` times the value of all its lots.
+/// takes no more than `moves` parts of the value of all its lots.
 fn leeway(holding: &Holding, quote: &Quote, away: u128, moves: u128) -> Leeway {
     let lots = holding.exposure.position.qty.unsigned_abs();
-    let tick = u128::from(lots) * u128::from(quote.mult.unsigned_abs()) * moves;
-    Leeway { mark: quote.mark, tick, away }
+    let tick = u128::from(lots) * u128::from(quote.mult.unsigned_abs());
+    Leeway { mark: quote.mark, tick: tick * moves, away: away * u128::from(PARTS) }
 }
 
-/// What a move of one in value may take of what a cross pool is away from its line.
-const LINE_MOVES: u128 = (CALL_LINE.1 + CALL_LINE.0) as u128;
+// What lots are worth at a price is below 2^100, so what a tick takes times ticks has room.
+const _: () = assert!(
+    (CALL_LINE.0 + CALL_LINE.1) as u128 * PARTS as u128 * (2 * SYMBOLS_MAX as u128) * 4 < 1 << 28
+);
 
 /// How far a cross pool is from the next line on either side, in twentieths.
 fn to_line(pool: &Solvency) -> u128 {

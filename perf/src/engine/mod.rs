@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     error::PerfError,
-    flow::whole::{Scale, Spread},
+    flow::whole::{Scale, Spread, USUAL},
     machine::{Machine, resident_bytes, thread_cpu_ns},
     timing,
 };
@@ -25,9 +25,6 @@ mod tape;
 use buffer::Buffer;
 use report::{Baseline, Report};
 use tape::{Tape, apply};
-
-/// Accounts, and resting orders, unless told otherwise.
-const USUAL: u32 = 1_000;
 
 #[derive(Debug, Parser)]
 pub struct Args {
@@ -43,6 +40,10 @@ pub struct Args {
     /// Draw accounts alike, not as Zipf has it.
     #[arg(long)]
     uniform: bool,
+    /// Let all accounts be as near to their liquidation as the usual thousand: the flow's jumps are
+    /// then mass liquidations.
+    #[arg(long)]
+    all_bold: bool,
     /// Commands that are measured.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..))]
     commands: u32,
@@ -67,12 +68,14 @@ enum FlowName {
 /// Measures, checks and prints.
 pub fn run(args: &Args) -> Result<(), PerfError> {
     let spread = if args.uniform { Spread::Uniform } else { Spread::Zipf };
-    let scale = Scale { accounts: args.accounts, orders: args.orders };
-    let usual = Scale { accounts: USUAL, orders: USUAL };
+    let (accounts, orders) = (args.accounts, args.orders);
+    let scale = Scale { accounts, orders, all_bold: args.all_bold };
+    let usual = Scale { accounts: USUAL, orders: USUAL, all_bold: false };
     let commands = args.commands as usize;
     let tape = Tape::record(scale, spread, commands);
     tape.deeds.check()?;
-    let baseline = match scale == usual || args.alone {
+    let is_usual = (accounts, orders) == (USUAL, USUAL);
+    let baseline = match is_usual || args.alone {
         true => None,
         false => Some(Tape::record(usual, spread, commands)),
     };
@@ -172,7 +175,7 @@ mod tests {
     use super::*;
 
     fn tape(spread: Spread) -> Tape {
-        Tape::record(Scale { accounts: 200, orders: 300 }, spread, 20_000)
+        Tape::record(Scale { accounts: 200, orders: 300, all_bold: false }, spread, 20_000)
     }
 
     #[test]

@@ -32,7 +32,12 @@ pub struct Scale {
     pub accounts: u32,
     /// That rest at first, and about as many always.
     pub orders: u32,
+    /// All accounts are as near to their liquidation as the usual thousand.
+    pub all_bold: bool,
 }
+
+/// Accounts, and resting orders, unless told otherwise.
+pub const USUAL: u32 = 1_000;
 
 const SEED: u64 = 0x5EED_2026;
 /// Every hundredth command brings new prices.

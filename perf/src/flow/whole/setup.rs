@@ -1,6 +1,8 @@
 //! What a shard is told before flow C: three perpetuals, accounts with money, leverage and a
 //! position each, and the orders that rest at first.
 
+use std::collections::HashSet;
+
 use protocol::{
     AccountId, Command, Lots, Name, SymbolId, Ticks,
     command::{Grant, IndexPrice, IndexPrices, SetLeverage, SetMarginMode},
@@ -10,7 +12,7 @@ use protocol::{
 };
 
 use super::{
-    Scale,
+    Scale, USUAL,
     draw::{Accounts, Spread},
     orders::{self, distance},
     speaker::SHARD,
@@ -31,6 +33,8 @@ const CASH_TIGHT: i64 = 300_000_000_000;
 const TIGHT_ONE_IN: u32 = 8;
 const LEVERAGE_MIN: u32 = 5;
 const LEVERAGE_MAX: u32 = 50;
+/// Of those who take no risk: no move of the flow brings them down.
+const LEVERAGE_CALM: u8 = 3;
 const SEED: u64 = 0x5E70_2026;
 
 /// Of ten draws six are the first symbol, three the second, one the third.
@@ -45,18 +49,21 @@ pub const fn symbol_of(draw: u64) -> SymbolId {
 /// Each command in its order, the same ones for a scale. They don't depend on what the engine
 /// answers.
 pub fn commands(scale: &Scale) -> impl Iterator<Item = Command> {
-    let accounts = scale.accounts;
+    let Scale { accounts, .. } = *scale;
+    let bold = Bold::of(scale);
     let listing = (1..=SYMBOLS).flat_map(|symbol| {
         [Command::ListSymbol(instrument(symbol)), Command::SetBrackets(brackets(symbol))]
     });
     let priced = std::iter::once(index([MIDDLE; SYMBOLS as usize]));
-    let grants = (1..=accounts).map(|account| {
-        let amount = if is_tight(account) { CASH_TIGHT } else { CASH };
+    let of_grants = bold.clone();
+    let grants = (1..=accounts).map(move |account| {
+        let amount = if of_grants.is_tight(account) { CASH_TIGHT } else { CASH };
         let link_seq = account.into();
         Command::Grant(Grant { link_seq, account: AccountId(account), _pad: 0, amount, call: 0 })
     });
-    let leverages = (1..=accounts).map(|account| {
-        let (account, symbol, leverage) = (AccountId(account), home(account), leverage(account));
+    let leverages = (1..=accounts).map(move |account| {
+        let leverage = bold.leverage(account);
+        let (account, symbol) = (AccountId(account), home(account));
         Command::SetLeverage(SetLeverage { account, symbol, leverage, _pad: 0 })
     });
     let isolated = (1..=accounts).filter(|account| is_isolated(*account)).map(|account| {
@@ -92,20 +99,44 @@ const fn home(account: u32) -> SymbolId {
     symbol_of(((account - 1) / 2) as u64)
 }
 
-const fn is_tight(account: u32) -> bool {
-    account % TIGHT_ONE_IN == 5
-}
-
 /// Half of the accounts, on their own symbol.
 const fn is_isolated(account: u32) -> bool {
     ((account - 1) / 2).is_multiple_of(2)
 }
 
-const fn leverage(account: u32) -> u8 {
-    if is_tight(account) {
-        return LEVERAGE_MAX as u8;
+/// Who takes risks. A flow is as long at any scale, and so are what its marks bring down: as many
+/// accounts as there usually are, those that act most often, whatever rests beside them.
+#[derive(Clone)]
+struct Bold {
+    /// None: all of them.
+    ids: Option<HashSet<u32>>,
+}
+
+impl Bold {
+    fn of(scale: &Scale) -> Self {
+        let accounts = Accounts::new(scale.accounts, Spread::Uniform);
+        let among_others = scale.accounts > USUAL && !scale.all_bold;
+        let ids = (0..u64::from(USUAL)).map(|rank| accounts.nth(rank).0);
+        Self { ids: among_others.then(|| ids.collect()) }
     }
-    (LEVERAGE_MIN + account * 7 % (LEVERAGE_MAX - LEVERAGE_MIN + 1)) as u8
+
+    fn has(&self, account: u32) -> bool {
+        self.ids.as_ref().is_none_or(|ids| ids.contains(&account))
+    }
+
+    fn is_tight(&self, account: u32) -> bool {
+        account % TIGHT_ONE_IN == 5 && self.has(account)
+    }
+
+    fn leverage(&self, account: u32) -> u8 {
+        if !self.has(account) {
+            return LEVERAGE_CALM;
+        }
+        if self.is_tight(account) {
+            return LEVERAGE_MAX as u8;
+        }
+        (LEVERAGE_MIN + account * 7 % (LEVERAGE_MAX - LEVERAGE_MIN + 1)) as u8
+    }
 }
 
 /// One command with a price for each symbol.
