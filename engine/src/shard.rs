@@ -329,8 +329,9 @@ impl Shard {
             Unit::Liquidate { account, leg } => {
                 self.liquidate(now, (job.symbol, account, leg), &mut scratch, out);
             }
-            Unit::Deleverage { account, leg, from, best } => {
-                let search = Search { symbol: job.symbol, due: (account, leg), from, best };
+            Unit::Deleverage { account, leg, isolated, from, best } => {
+                let due = (account, leg);
+                let search = Search { symbol: job.symbol, due, isolated, from, best };
                 self.seek_counterparty(now, &search, out);
             }
             Unit::Unwind => self.unwind(now, job.symbol, &mut scratch, out),

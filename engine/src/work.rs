@@ -36,11 +36,12 @@ pub(crate) enum Unit {
     /// The next step of a liquidation: of an isolated position on the symbol, or of all that is
     /// cross, of no symbol and with [`PositionSide::Both`].
     Liquidate { account: AccountId, leg: PositionSide },
-    /// A counterparty is sought for the account's position on the symbol, among the accounts from
-    /// this id on; `best` was the first in rank so far.
+    /// A counterparty is sought for the account's position on the symbol, of its isolated pool or
+    /// of its cross one, among the accounts from this id on; `best` was the first in rank so far.
     Deleverage {
         account: AccountId,
         leg: PositionSide,
+        isolated: bool,
         from: u32,
         best: Option<(AccountId, PositionSide)>,
     },
@@ -109,11 +110,13 @@ impl Work {
                 Unit::Clear { from } => into.add(4u8).add(from),
                 Unit::Settle { from } => into.add(5u8).add(from),
                 Unit::Liquidate { account, leg } => into.add(8u8).add(account.0).add(leg as u8),
-                Unit::Deleverage { account, leg, from, best: None } => {
-                    into.add(9u8).add(account.0).add(leg as u8).add(from)
-                }
-                Unit::Deleverage { account, leg, from, best: Some((best, of)) } => {
-                    into.add(6u8).add(account.0).add(leg as u8).add(from).add(best.0).add(of as u8)
+                Unit::Deleverage { account, leg, isolated, from, best } => {
+                    into.add(if best.is_some() { 6u8 } else { 9 }).add(account.0).add(leg as u8);
+                    into.add_flag(isolated).add(from);
+                    if let Some((best, of)) = best {
+                        into.add(best.0).add(of as u8);
+                    }
+                    &mut *into
                 }
                 Unit::Unwind => into.add(7u8),
             };
@@ -142,6 +145,7 @@ impl Work {
                 kind @ (9 | 6) => Unit::Deleverage {
                     account: AccountId(saved.take()?),
                     leg: saved.word(PositionSide::from_u8)?,
+                    isolated: saved.flag()?,
                     from: saved.take()?,
                     best: match kind {
                         9 => None,

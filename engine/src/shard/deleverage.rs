@@ -34,6 +34,8 @@ pub(super) struct Search {
     pub symbol: SymbolId,
     /// Whose position is due.
     pub due: Leg,
+    /// It is due by itself; else with all that is cross.
+    pub isolated: bool,
     /// The next account id to look at, and the first in rank among those before it.
     pub from: u32,
     pub best: Option<Leg>,
@@ -45,8 +47,9 @@ impl Shard {
         let holding = self.accounts.holding(target.holding);
         let symbol = self.symbols.symbol(holding.symbol).spec.symbol;
         let (account, leg) = (self.accounts.account(holding.account).id, holding.side);
+        let isolated = matches!(pool, PoolAt::Isolated(_));
         self.accounts.due_mut(pool).queued = true;
-        self.work.add(symbol, Unit::Deleverage { account, leg, from: 1, best: None });
+        self.work.add(symbol, Unit::Deleverage { account, leg, isolated, from: 1, best: None });
         Step::Wait
     }
 
@@ -57,14 +60,18 @@ impl Shard {
         search: &Search,
         out: &mut Output<'_, S>,
     ) {
-        let Search { symbol, due: (account, leg), from, mut best } = *search;
+        let Search { symbol, due: (account, leg), isolated, from, mut best } = *search;
         let at = self.symbols.find(symbol).expect("work is on listed symbols");
         let Some(holding) = self.accounts.find_holding(account, at, leg) else { return };
-        let pool = match self.accounts.holding(holding).exposure.mode {
-            MarginMode::Cross => PoolAt::Cross(self.accounts.holding(holding).account),
-            MarginMode::Isolated => PoolAt::Isolated(holding),
+        let pool = match isolated {
+            false => PoolAt::Cross(self.accounts.holding(holding).account),
+            true => PoolAt::Isolated(holding),
         };
         self.accounts.due_mut(pool).queued = false;
+        if isolated != (self.accounts.holding(holding).exposure.mode == MarginMode::Isolated) {
+            // its owner has closed it meanwhile, and its margin is another now
+            return self.queue_liquidation(pool);
+        }
         if let PoolAt::Cross(place) = pool
             && self.accounts.account(place).call != 0
         {
@@ -79,7 +86,7 @@ impl Shard {
         best = self.first_in_rank(at, &target, best, from..end);
         if end < self.accounts.ids_end() {
             self.accounts.due_mut(pool).queued = true;
-            self.work.add(symbol, Unit::Deleverage { account, leg, from: end, best });
+            self.work.add(symbol, Unit::Deleverage { account, leg, isolated, from: end, best });
             return;
         }
         let Some((counterparty, side)) = best else {

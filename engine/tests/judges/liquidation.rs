@@ -389,3 +389,52 @@ fn with_one_unit_a_frame_the_end_is_the_same() {
     assert_eq!(end(1), end(64));
     assert_eq!(end(64), [(TradeKind::Takeover, 850, 36, FUND)]);
 }
+
+/// Four are due at once, and one unit is done a frame, so alice closes, and chooses another margin
+/// for the symbol, between two steps of the search for her counterparty. Her cross pool is judged
+/// again all the same: it may open positions, and is called for when they fall.
+#[test]
+fn who_changes_his_margin_during_a_search_is_judged_again() {
+    let rest = |bench: &mut Bench| {
+        let mut said = Vec::new();
+        for _ in 0..10 {
+            said.extend(settle(bench));
+        }
+        said
+    };
+    let mut bench = Bench::trading_with_work(&[], 1);
+    let longs = [ALICE, 4, 5, 6];
+    for account in longs {
+        bench.grant(account, 1_009_000);
+    }
+    for account in [7, 8].into_iter().chain(100..140) {
+        bench.grant(account, 90_000_000);
+    }
+    bench.ok(&index(1, 900));
+    for (long, seller) in longs.into_iter().zip([100, 110, 120, 130]) {
+        bench.ok(&Command::Place(limit(seller, Side::Sell, 900, 20)));
+        bench.ok(&Command::Place(limit(long, Side::Buy, 900, 20)));
+    }
+    bench.ok(&index(1, 870));
+    for _ in 0..2 {
+        rest(&mut bench);
+        bench.ts += MARGIN_CALL_GRACE_US;
+    }
+    rest(&mut bench);
+    bench.ok(&Command::Place(limit(7, Side::Buy, 860, 20)));
+    bench.ok(&index(1, 860));
+    let closes = Place { reduce_only: true, ..limit(ALICE, Side::Sell, 860, 20) };
+    bench.ok(&Command::Place(closes));
+    for mode in [MarginMode::Isolated, MarginMode::Cross] {
+        let (account, symbol) = (AccountId(ALICE), SymbolId(1));
+        bench.ok(&Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad: 0 }));
+        rest(&mut bench);
+    }
+    bench.ok(&index(1, 872));
+    rest(&mut bench);
+    bench.grant(ALICE, 2_000_000);
+    bench.ok(&Command::Place(limit(8, Side::Sell, 872, 20)));
+    bench.ok(&Command::Place(limit(ALICE, Side::Buy, 872, 20)));
+    bench.ok(&index(1, 745));
+    assert!(calls(&rest(&mut bench)).iter().any(|call| call.0 == ALICE));
+}

@@ -48,14 +48,29 @@ pub struct Job {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
-    Gone { account: u32, leg: PositionSide, through: u64 },
+    Gone {
+        account: u32,
+        leg: PositionSide,
+        through: u64,
+    },
     Fire(u64),
     Fund(u32),
-    Need { account: u32 },
+    Need {
+        account: u32,
+    },
     Clear(u32),
     Settle(u32),
-    Liquidate { account: u32, leg: PositionSide },
-    Deleverage { account: u32, leg: PositionSide, from: u32, best: Option<(u32, PositionSide)> },
+    Liquidate {
+        account: u32,
+        leg: PositionSide,
+    },
+    Deleverage {
+        account: u32,
+        leg: PositionSide,
+        isolated: bool,
+        from: u32,
+        best: Option<(u32, PositionSide)>,
+    },
     Unwind,
 }
 
@@ -409,8 +424,8 @@ impl Shard {
                 What::Fund(from) => self.book_slice(symbol, from),
                 What::Need { account } => self.call_for_need(account),
                 What::Liquidate { account, leg } => self.liquidate((account, symbol, leg)),
-                What::Deleverage { account, leg, from, best } => {
-                    self.seek((account, symbol, leg), from, best);
+                What::Deleverage { account, leg, isolated, from, best } => {
+                    self.seek((account, symbol, leg), isolated, from, best);
                 }
                 What::Unwind => self.unwind(symbol),
                 What::Clear(from) => self.clear_slice(symbol, from),

@@ -409,17 +409,26 @@ impl Shard {
     fn deleverage(&mut self, pool: Leg, target: &Target) -> Step {
         self.due(pool).queued = true;
         let (account, symbol, leg) = target.leg;
-        let what = What::Deleverage { account, leg, from: 1, best: None };
+        let isolated = pool.1 != 0;
+        let what = What::Deleverage { account, leg, isolated, from: 1, best: None };
         self.fresh.push(Job { symbol, what });
         Step::Rest
     }
 
     /// Looks at 64 accounts for whoever comes before the best so far.
-    pub fn seek(&mut self, leg: Leg, from: u32, mut best: Option<(u32, PositionSide)>) {
+    pub fn seek(
+        &mut self,
+        leg: Leg,
+        isolated: bool,
+        from: u32,
+        mut best: Option<(u32, PositionSide)>,
+    ) {
         let (account, symbol, side) = leg;
-        let isolated = self.chosen(account, symbol).isolated;
         let pool = if isolated { leg } else { (account, 0, PositionSide::Both) };
         self.due(pool).queued = false;
+        if isolated != self.chosen(account, symbol).isolated {
+            return self.queue_liquidation(pool);
+        }
         if !isolated && self.has_call(account) {
             return;
         }
@@ -438,7 +447,7 @@ impl Shard {
         }
         if from + 64 <= self.accounts.keys().last().copied().unwrap_or(0) {
             self.due(pool).queued = true;
-            let what = What::Deleverage { account, leg: side, from: from + 64, best };
+            let what = What::Deleverage { account, leg: side, isolated, from: from + 64, best };
             self.fresh.push(Job { symbol, what });
             return;
         }
