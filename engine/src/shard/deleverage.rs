@@ -111,6 +111,7 @@ impl Shard {
                 ..order
             };
             self.desk_at(frame, at).force_trade(TradeKind::Deleverage, &order, &counter, out);
+            return self.follow(pool, target.next_step());
         }
         self.queue_liquidation(pool);
     }

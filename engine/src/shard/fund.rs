@@ -70,7 +70,7 @@ impl Shard {
         if after.is_some_and(|after| after.equity >= after.maintenance) {
             let mut desk = self.desk_of(frame, target);
             desk.force_trade(TradeKind::Takeover, &target.order, &counter, out);
-            return Step::Again;
+            return target.next_step();
         }
         if self.accounts.account(fund).call != 0 {
             return Step::Pause;

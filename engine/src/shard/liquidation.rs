@@ -56,6 +56,14 @@ pub(super) struct Target {
     pub order: Forced,
 }
 
+impl Target {
+    /// After a part of it has been closed, by whomever: of a large position the next part is for
+    /// the next mark.
+    pub const fn next_step(&self) -> Step {
+        if self.portion.large { Step::Pause } else { Step::Again }
+    }
+}
+
 impl Shard {
     /// Does the next step of a pool's liquidation.
     pub(super) fn liquidate<S: Sink>(
@@ -148,7 +156,7 @@ impl Shard {
         }
         let (lots, quote) = self.desk_of(frame, &target).force(&target.order, out);
         self.take_liquidation_fee(&target, (quote, lots), out);
-        if target.portion.large { Step::Pause } else { Step::Again }
+        target.next_step()
     }
 
     /// The first holding of a pool with orders that reserve margin. All of an account's are

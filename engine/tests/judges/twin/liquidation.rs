@@ -349,7 +349,7 @@ impl Shard {
         self.holding_mut(to);
         if fits && equity >= maintenance {
             self.trade_beside(TradeKind::Takeover, target, &order, OrderOrigin::Takeover);
-            return Step::Again;
+            return if target.large { Step::Rest } else { Step::Again };
         }
         if self.has_call(FUND) {
             return Step::Rest;
@@ -461,6 +461,9 @@ impl Shard {
             let counter = Target { leg: other, side: target.side.opposite(), lots, ..target };
             let order = self.forced(&counter);
             self.trade_beside(TradeKind::Deleverage, &target, &order, OrderOrigin::Deleverage);
+            if target.large {
+                return;
+            }
         }
         self.queue_liquidation(pool);
     }
