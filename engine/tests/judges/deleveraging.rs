@@ -132,6 +132,41 @@ fn with_one_unit_a_frame_the_end_is_the_same() {
     assert_eq!(end(64), [(TradeKind::Takeover, 850, 36, FUND)]);
 }
 
+/// Two are due at once. With one unit of work a frame their steps take turns, and end as they do
+/// side by side: each of the four sellers has 20, and the less is behind them the sooner they go.
+#[test]
+fn with_one_unit_a_frame_searches_end_the_same() {
+    let end = |most| {
+        let mut bench = Bench::trading_with_work(&[], most);
+        let sellers = [(70, 9_000_000), (80, 4_000_000), (90, 3_000_000), (100, 2_000_000)];
+        let longs = [(ALICE, 2_018_000), (BOB, 2_018_000)];
+        for (account, cash) in sellers.into_iter().chain(longs) {
+            bench.grant(account, cash);
+        }
+        bench.ok(&index(1, 900));
+        for (seller, _) in sellers {
+            bench.ok(&Command::Place(limit(seller, Side::Sell, 900, 20)));
+        }
+        for (long, _) in longs {
+            bench.ok(&Command::Place(limit(long, Side::Buy, 900, 40)));
+        }
+        refused(&mut bench, 870);
+        // the fund is called for each
+        let said: Vec<_> = (0..4).flat_map(|_| due(&mut bench, 871)).collect();
+        let left = |account| {
+            let mut fills = trades(&said).into_iter().flat_map(|trade| [trade.taker, trade.maker]);
+            fills.rfind(|fill| fill.account.0 == account).map(|fill| fill.position)
+        };
+        let accounts = longs.into_iter().chain(sellers);
+        accounts.map(|(account, _)| left(account)).collect::<Vec<_>>()
+    };
+    // 20 of alice's go against 100, and 16 of what is no longer lost against 90; the 4 that 90 has
+    // left are little against what is behind them, so bob's go against 80 and 70
+    let expected = [Some(4), Some(4), Some(-4), Some(0), Some(-4), Some(0)];
+    assert_eq!(end(64), expected);
+    assert_eq!(end(1), expected);
+}
+
 /// Four are due at once, and one unit is done a frame, so alice closes, and chooses another margin
 /// for the symbol, between two steps of the search for her counterparty. Her cross pool is judged
 /// again all the same: it may open positions, and is called for when they fall.

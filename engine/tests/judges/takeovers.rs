@@ -136,9 +136,8 @@ fn a_takeover_is_no_trade_of_the_market() {
     bench.ok(&Command::PlaceAlgo(by_mark));
     let said = due(&mut bench, 882);
     assert_eq!(traded(&said), [(TradeKind::Takeover, 850, 36, FUND)]);
-    let fired = |changed: &[(u64, AlgoStatus)], count| {
-        changed.iter().any(|change| *change == (count, AlgoStatus::Triggered))
-    };
+    let fired =
+        |changed: &[(u64, AlgoStatus)], count| changed.contains(&(count, AlgoStatus::Triggered));
     let changed = changes(&said);
     assert_eq!((fired(&changed, 1), fired(&changed, 2)), (false, true), "{changed:?}");
     bench.ok(&Command::Place(limit(BOB, Side::Buy, 860, 2)));
