@@ -71,8 +71,9 @@ pub struct Auditor {
     /// Granted less returned.
     paid_in: i128,
     pub now: u64,
-    /// The exposure-adding order accepted in this frame, and the fills since.
-    pub accepted: Option<(u32, usize)>,
+    /// The exposure-adding order accepted in this frame, the fills since, and what these may take
+    /// beyond what it held back.
+    pub accepted: Option<(u32, usize, i128)>,
     pub algos: AlgoBooks,
     /// Margin calls of accounts in need.
     pub needs: usize,
@@ -164,7 +165,7 @@ impl Auditor {
                     && resting + order.qty > closable
                     && !self.is_lost(leg)
                 {
-                    self.accepted = Some((order.account.0, 0));
+                    self.accepted = Some((order.account.0, 0, 0));
                 }
                 let known = self.orders.insert(
                     (order.symbol.0, order.order.0),
@@ -333,8 +334,9 @@ impl Auditor {
         } else {
             self.check_forced_trade(trade, before);
         }
-        if let Some((_, fills)) = &mut self.accepted {
-            *fills += 1;
+        if let Some((account, fills, more)) = self.accepted {
+            let more = more + self.beyond_reserve(account, trade);
+            self.accepted = Some((account, fills + 1, more));
         }
     }
 

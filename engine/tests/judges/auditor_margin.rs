@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use protocol::{
     CommandKind, Event,
-    event::{HeldIssued, MarginMoved, OrderAccepted, PositionModeChanged, SettingsChanged},
-    order::{MarginMode, PositionMode, PositionSide},
+    event::{HeldIssued, MarginMoved, OrderAccepted, PositionModeChanged, SettingsChanged, Trade},
+    order::{MarginMode, PositionMode, PositionSide, Side},
 };
 
 use crate::auditor::{Auditor, Leg, Position};
@@ -120,13 +120,32 @@ impl Auditor {
         self.is_isolated(leg) && i128::from(held.wallet) + profit < 0
     }
 
+    /// What a fill may take of an isolated account beyond what its orders held back: the larger of
+    /// both sides is held back, so who sells above the mark while his bids hold back more sets
+    /// aside, out of what is available, the margin of what he was paid above the mark. That is
+    /// profit, which his wallet has from then on.
+    pub fn beyond_reserve(&self, account: u32, trade: &Trade) -> i128 {
+        let sides = [(&trade.taker, trade.taker_side), (&trade.maker, trade.taker_side.opposite())];
+        let beyond = sides.map(|(fill, side)| {
+            let leg = (fill.account.0, trade.symbol.0, fill.position_side as u8);
+            let symbol = &self.symbols[&trade.symbol.0];
+            let above = (trade.price - symbol.mark).max(0);
+            if side == Side::Buy || fill.account.0 != account || !self.is_isolated(leg) {
+                return 0;
+            }
+            let value = i128::from(above) * i128::from(trade.qty) * i128::from(symbol.mult);
+            div_ceil(value, self.leverage(leg))
+        });
+        beyond.iter().sum()
+    }
+
     /// What was accepted is reserved: at the mark of its accept no margin is lacking, but for a
-    /// fee's rounding at each fill.
+    /// fee's rounding at each fill, and what [`Self::beyond_reserve`] says.
     pub fn check_margin(&self, events: &[Event]) {
-        let Some((account, fills)) = self.accepted else { return };
+        let Some((account, fills, beyond)) = self.accepted else { return };
         let available = self.available(account);
         // a fee at each fill, the margin's own division, and a wallet's two round once each
-        let enough = available >= -(4 * fills as i128);
+        let enough = available >= -(4 * fills as i128) - beyond;
         assert!(enough, "an accepted order of {account} lacks {available}: {events:?}");
     }
 
