@@ -24,8 +24,9 @@ use crate::{
     process::{ProcessSpec, log_tail, signal},
 };
 
-/// A life shorter than this counts as a failed start.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// A life shorter than this counts as a failed start: the slowest process serves in half of it. A
+/// longer one is replaced at once however often it ends, as who kills it for a drill wants to see.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a process may take to end cleanly before it is killed.
@@ -139,11 +140,7 @@ impl Supervisor {
             warn!("{what} ended ({how}): starting everything above it again");
             return self.restart_above(index).await;
         }
-        if dead.started.elapsed() >= SETTLED_AFTER {
-            dead.failed_starts = 0;
-        }
-        let pause = pause_before(dead.failed_starts);
-        dead.failed_starts += 1;
+        let pause = pause_after(dead.started.elapsed(), &mut dead.failed_starts);
         warn!("{what} ended ({how}): starting it again in {} ms", pause.as_millis());
         if pause.is_zero() {
             dead.restarts += 1;
@@ -255,6 +252,17 @@ fn entry(managed: &Managed) -> Option<ProcessEntry> {
     })
 }
 
+/// The pause after a life of some length; counts it if it was a failed start.
+fn pause_after(lived: Duration, failed_starts: &mut u32) -> Duration {
+    if lived >= SETTLED_AFTER {
+        *failed_starts = 0;
+        return Duration::ZERO;
+    }
+    let pause = pause_before(*failed_starts);
+    *failed_starts = failed_starts.saturating_add(1);
+    pause
+}
+
 /// Nothing before the first restart, then doubling up to a bound.
 fn pause_before(failed_starts: u32) -> Duration {
     match failed_starts {
@@ -273,5 +281,18 @@ mod tests {
         assert_eq!(pause_before(1), PAUSE_FIRST);
         assert_eq!(pause_before(3), PAUSE_FIRST * 4);
         assert_eq!(pause_before(u32::MAX), PAUSE_MAX);
+    }
+
+    #[test]
+    fn who_has_served_is_replaced_at_once_however_often() {
+        let mut failed = 0;
+        for _ in 0..100 {
+            assert_eq!(pause_after(SETTLED_AFTER, &mut failed), Duration::ZERO);
+        }
+        let short = SETTLED_AFTER / 2;
+        let pauses = [(); 3].map(|()| pause_after(short, &mut failed));
+        assert_eq!(pauses, [Duration::ZERO, PAUSE_FIRST, PAUSE_FIRST * 2]);
+        assert_eq!(pause_after(SETTLED_AFTER, &mut failed), Duration::ZERO);
+        assert_eq!(pause_after(short, &mut failed), Duration::ZERO, "and begins anew");
     }
 }
