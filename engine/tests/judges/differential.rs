@@ -5,14 +5,50 @@ use proptest::prelude::*;
 use crate::{
     bench::{Bench, outcome},
     flow::{self, Act, Step},
-    flow_links,
+    flow_links, invariants,
     jumps::jumping_act,
     twin::Twin,
 };
 
+/// Cases of each judge here, and of each in `invariants`: see [`the_flows_are_long_enough`].
+const SLICE: u32 = 3_600;
+const FULL: u32 = 60_000;
+/// Random commands that all of them apply together, at least, in the slice and in the long form.
+const COMMANDS: [u64; 2] = [2_000_000, 10_000_000];
+
+/// How many cases a judge plays.
 pub fn cases(slice: u32, full: u32) -> ProptestConfig {
-    let cases = if std::env::var_os("EXCHANGE_FULL").is_some() { full } else { slice };
+    let cases = if is_full() { full } else { slice };
+    // proptest lets its variable count instead of what is said here
+    let other = std::env::var_os("PROPTEST_CASES").is_some();
+    assert!(!(is_full() && other), "the long form has its own count: unset PROPTEST_CASES");
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn is_full() -> bool {
+    std::env::var_os("EXCHANGE_FULL").is_some()
+}
+
+#[test]
+fn the_flows_are_long_enough() {
+    let judges = [
+        (include_str!("differential.rs"), [SLICE, FULL]),
+        (include_str!("invariants.rs"), invariants::CASES),
+    ];
+    let commands = |form: usize| -> u64 {
+        let of_file = |(source, cases): &(&str, [u32; 2])| {
+            // a vector's length is drawn evenly; these words are not meant
+            let steps = source.split(concat!("in flow", "::steps(")).skip(1);
+            let most = steps.map(|rest| rest.split(')').next().unwrap().parse::<u64>().unwrap());
+            most.sum::<u64>() / 2 * u64::from(cases[form])
+        };
+        judges.iter().map(of_file).sum()
+    };
+    for (form, least) in COMMANDS.into_iter().enumerate() {
+        let commands = commands(form);
+        assert!(commands >= least, "{commands} of {least}");
+    }
+    println!("{} random commands", commands(usize::from(is_full())));
 }
 
 /// Plays the bench's log so far to a new twin.
@@ -47,7 +83,7 @@ fn compare(
 }
 
 proptest! {
-    #![proptest_config(cases(600, 60_000))]
+    #![proptest_config(cases(SLICE, FULL))]
 
     #[test]
     fn a_trading_shard_is_its_twin(

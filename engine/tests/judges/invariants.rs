@@ -16,6 +16,9 @@ use crate::{
     jumps::jumping_act,
 };
 
+/// Of each judge, in the slice and in the long form.
+pub const CASES: [u32; 2] = [3_200, 50_000];
+
 /// Plays steps under the auditor's eyes.
 pub fn audited(
     bench: &mut Bench,
@@ -38,7 +41,7 @@ pub fn audited(
 }
 
 proptest! {
-    #![proptest_config(cases(500, 50_000))]
+    #![proptest_config(cases(CASES[0], CASES[1]))]
 
     #[test]
     fn every_step_of_reducers_holds_the_invariants(steps in flow::steps(150)) {

@@ -36,6 +36,7 @@ mod lending;
 mod liquidation;
 mod listing;
 mod modes;
+mod money;
 mod need;
 mod recalls;
 mod rescue;
