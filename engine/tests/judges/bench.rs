@@ -133,6 +133,24 @@ impl Bench {
         bench
     }
 
+    /// A bench with a copy of the engine, without its log.
+    pub fn fork(&self) -> Self {
+        let engine = Engine::load(CAPACITY, &self.engine.save()).unwrap();
+        Self {
+            engine: engine.with_work_per_turn(self.work_per_turn),
+            log: Vec::new(),
+            owners: self.owners.clone(),
+            algo_owners: self.algo_owners.clone(),
+            sides: self.sides.clone(),
+            hedged: self.hedged.clone(),
+            held: self.held.clone(),
+            calls: self.calls.clone(),
+            returned: self.returned.clone(),
+            holds: self.holds.clone(),
+            ..*self
+        }
+    }
+
     /// Makes the symbols of some accounts isolated: account n's first and second by bits 2n and
     /// 2n + 1.
     pub fn isolate(&mut self, bits: u16) {

@@ -38,6 +38,7 @@ mod listing;
 mod modes;
 mod money;
 mod need;
+mod prices;
 mod recalls;
 mod rescue;
 mod settling;
