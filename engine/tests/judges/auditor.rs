@@ -14,23 +14,29 @@ use protocol::{
 };
 
 use crate::{
-    auditor_algos::AlgoBooks, auditor_funding::FundingBooks, auditor_liquidation::LiquidationBooks,
-    auditor_margin::Modes, auditor_rest::Rests,
+    auditor_algos::AlgoBooks,
+    auditor_funding::FundingBooks,
+    auditor_liquidation::LiquidationBooks,
+    auditor_margin::Modes,
+    auditor_orders::{HeldBack, Rates},
+    auditor_rest::Rests,
 };
 
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
     pub account: u32,
-    leg: PositionSide,
-    side: Side,
+    pub origin: OrderOrigin,
+    pub leg: PositionSide,
+    pub side: Side,
     order_type: OrderType,
     tif: TimeInForce,
-    price: i64,
-    qty: i64,
-    filled: i64,
+    pub price: i64,
+    pub qty: i64,
+    pub filled: i64,
     quote: i128,
-    reduce_only: bool,
+    pub reduce_only: bool,
     good_till: u64,
+    pub held_back: HeldBack,
     pub ended: bool,
 }
 
@@ -58,16 +64,21 @@ pub struct Symbol {
     pub settlement: i64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Auditor {
     pub symbols: BTreeMap<u16, Symbol>,
     pub orders: BTreeMap<(u16, u64), Order>,
-    levels: BTreeMap<(u16, u8, i64), i64>,
+    pub levels: BTreeMap<(u16, u8, i64), i64>,
     pub positions: BTreeMap<Leg, Position>,
     pub reserved: BTreeMap<Leg, [i64; 4]>,
     pub modes: Modes,
     pub cash: BTreeMap<u32, i64>,
     fees: i128,
+    pub rates: Rates,
+    /// Messages to the ledger.
+    sent: u64,
+    /// What was taken for a return that is still to be told.
+    taken: Option<(u32, i64)>,
     /// Granted less returned.
     paid_in: i128,
     pub now: u64,
@@ -137,6 +148,7 @@ impl Auditor {
         self.check_money();
         self.check_debts(events);
         self.check_books();
+        self.check_reserved();
         self.check_margin(events);
     }
 
@@ -167,10 +179,13 @@ impl Auditor {
                 {
                     self.accepted = Some((order.account.0, 0, 0));
                 }
+                let (account, symbol) = (order.account.0, order.symbol.0);
+                let held_back = self.held_back(account, symbol, order.side, order.price);
                 let known = self.orders.insert(
                     (order.symbol.0, order.order.0),
                     Order {
                         account: order.account.0,
+                        origin: order.origin,
                         leg: order.position_side,
                         side: order.side,
                         order_type: order.order_type,
@@ -181,6 +196,7 @@ impl Auditor {
                         quote: 0,
                         reduce_only: order.reduce_only,
                         good_till: order.good_till,
+                        held_back,
                         ended: false,
                     },
                 );
@@ -232,6 +248,7 @@ impl Auditor {
                 };
                 let symbol = self.symbols.entry(spec.symbol.0).or_insert(fresh);
                 symbol.default_leverage = spec.default_leverage;
+                self.rates.symbols.insert(spec.symbol.0, (spec.maker_fee, spec.taker_fee));
                 self.algos.listed(spec.symbol.0, spec.trigger_protect);
             }
             Event::BracketsSet(brackets) => {
@@ -251,6 +268,10 @@ impl Auditor {
                 let cash = self.cash.entry(change.account.0).or_default();
                 *cash += change.delta;
                 assert_eq!(*cash, change.cash);
+                if change.reason == CashReason::ReturnIssued {
+                    let told = self.taken.replace((change.account.0, change.delta));
+                    assert_eq!(told, None, "each return is told");
+                }
                 if change.reason == CashReason::Advance {
                     self.hear_advance(change);
                 }
@@ -263,19 +284,34 @@ impl Auditor {
             | Event::FundingEnded(_)
             | Event::Outcome(_)
             | Event::SessionOpened(_)
-            | Event::FeesChanged(_)
             | Event::LinkAcked(_) => {}
+            Event::FeesChanged(fees) => {
+                let key = (fees.account.0, fees.symbol.0);
+                self.rates.accounts.insert(key, (fees.maker, fees.taker));
+            }
             Event::ReturnIssued(back) => {
+                self.hear_sent(back.link_seq);
+                let taken = self.taken.take().unwrap_or((back.account.0, 0));
+                assert_eq!(taken, (back.account.0, -back.amount), "{back:?}");
                 self.hear_return(back);
                 // a call may take more than what nothing needs
                 self.accepted = self.accepted.filter(|accepted| accepted.0 != back.account.0);
                 self.check_sweep(back);
             }
             Event::LiquidationFeePaid(fee) => self.hear_liquidation_fee(fee),
-            Event::DebtIssued(debt) => self.hear_debt(debt),
+            Event::DebtIssued(debt) => {
+                self.hear_sent(debt.link_seq);
+                self.hear_debt(debt);
+            }
             Event::LinkApplied(_) => self.liquidation.heard += 1,
-            Event::MarginCallIssued(call) => self.hear_call(call),
-            Event::HeldIssued(held) => self.hear_held(held),
+            Event::MarginCallIssued(call) => {
+                self.hear_sent(call.link_seq);
+                self.hear_call(call);
+            }
+            Event::HeldIssued(held) => {
+                self.hear_sent(held.link_seq);
+                self.hear_held(held);
+            }
             Event::LendSettled(_)
             | Event::WithdrawalSettled(_)
             | Event::GrantIssued(_)
@@ -286,6 +322,12 @@ impl Auditor {
                 panic!("a trading shard does not say {event:?}")
             }
         }
+    }
+
+    /// Each message to the ledger has the next place in its stream.
+    fn hear_sent(&mut self, link_seq: u64) {
+        self.sent += 1;
+        assert_eq!(link_seq, self.sent, "messages to the ledger are dense");
     }
 
     fn hear_countdown(&mut self, set: &CountdownSet) {
@@ -329,6 +371,7 @@ impl Auditor {
         let realised = i128::from(trade.taker.pnl) + i128::from(trade.maker.pnl);
         assert_eq!(moved, realised, "what is realised leaves the entries");
         if is_market {
+            self.check_fees(trade, value);
             self.check_fill(trade, before);
             self.algos.traded(symbol_id, trade.price);
         } else {
@@ -384,7 +427,9 @@ impl Auditor {
     }
 
     fn hear_amended(&mut self, amended: &OrderAmended) {
-        let order = self.orders.get_mut(&(amended.symbol.0, amended.order.0)).unwrap();
+        let key = (amended.symbol.0, amended.order.0);
+        let held_back = self.amended_held_back(&self.orders[&key], amended);
+        let order = self.orders.get_mut(&key).unwrap();
         assert!(!order.ended && amended.qty > amended.cum_qty, "{amended:?}");
         assert_eq!((order.filled, order.quote), (amended.cum_qty, amended.cum_quote.into()));
         if amended.clipped == 1 {
@@ -392,6 +437,7 @@ impl Auditor {
             assert!(order.reduce_only && shrinks, "{amended:?}");
         }
         (order.price, order.qty) = (amended.price, amended.qty);
+        order.held_back = held_back;
     }
 
     fn hear_closed(&mut self, closed: &OrderClosed) {

@@ -11,6 +11,7 @@ use protocol::{
 
 const ONE: i128 = 100_000_000;
 
+#[derive(Clone)]
 struct Waiting {
     terms: PlaceAlgo,
     /// Its condition has held at some price since it was accepted.
@@ -25,7 +26,7 @@ struct Waiting {
     called: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct AlgoBooks {
     waiting: BTreeMap<u64, Waiting>,
     /// Those that have become orders which are open: by symbol and order.

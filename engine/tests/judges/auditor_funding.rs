@@ -14,6 +14,7 @@ use crate::auditor::{Auditor, Leg, Position};
 
 const ONE: i128 = 100_000_000;
 
+#[derive(Clone)]
 struct Open {
     time: u64,
     rate: i64,
@@ -23,7 +24,7 @@ struct Open {
     pool: i128,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct FundingBooks {
     specs: BTreeMap<u16, SymbolSpec>,
     caps: BTreeMap<u16, i64>,

@@ -21,7 +21,7 @@ const DEBT_US: u64 = 5_000_000;
 const DEBT_MARKS: usize = 40;
 
 /// What there was of each.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct LiquidationBooks {
     /// When an account's last call was made that was not an order's, and after how many messages
     /// of the ledger.

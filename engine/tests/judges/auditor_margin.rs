@@ -11,7 +11,7 @@ use protocol::{
 use crate::auditor::{Auditor, Leg, Position};
 
 /// What accounts chose, by symbol.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Modes {
     leverage: BTreeMap<(u32, u16), u8>,
     isolated: BTreeMap<(u32, u16), bool>,

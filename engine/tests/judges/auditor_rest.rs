@@ -7,7 +7,7 @@ use protocol::{Event, event::ReturnIssued, limits::SWEEP_AFTER_US, order::CashRe
 use crate::auditor::Auditor;
 
 /// When each account has used what it has; not since it was given back.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Rests {
     used: BTreeMap<u32, u64>,
     /// To know that a flow has some.

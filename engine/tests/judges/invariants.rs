@@ -87,7 +87,7 @@ proptest! {
 }
 
 /// Steps that are the same in each run.
-fn fixed_steps(count: usize) -> Vec<Step> {
+pub fn fixed_steps(count: usize) -> Vec<Step> {
     let mut state = 1u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
