@@ -42,6 +42,8 @@ pub struct Cluster {
     entries: BTreeMap<(u8, u32), i64>,
     /// And of its positions.
     pub positions: BTreeMap<(u8, u32), i64>,
+    /// The last mark of each shard's symbol.
+    pub marks: [i64; 4],
     fees: i128,
     /// Deposits less withdrawals.
     pub deposited: i128,
@@ -61,6 +63,7 @@ impl Cluster {
             cash: BTreeMap::new(),
             entries: BTreeMap::new(),
             positions: BTreeMap::new(),
+            marks: [100; 4],
             fees: 0,
             deposited: 0,
         }
@@ -80,6 +83,9 @@ impl Cluster {
     /// Takes note of the money in a node's events.
     pub fn note(&mut self, node: usize, events: &[Event]) {
         for event in events {
+            if let Event::Mark(mark) = event {
+                self.marks[node] = mark.mark;
+            }
             if let Event::CashChanged(change) = event {
                 self.cash.insert((node as u8, change.account.0), change.cash);
                 if matches!(change.reason, CashReason::Deposit | CashReason::Withdraw) {

@@ -24,7 +24,8 @@ const TURNS: usize = 6;
 
 struct Venue {
     cluster: Cluster,
-    marks: [i64; 4],
+    /// The shards' indices: where bids and asks lean to one side, a mark is elsewhere.
+    indices: [i64; 4],
     transfers: u64,
     /// Calls that brought something, and accounts that were liquidated all the same.
     helped: usize,
@@ -44,14 +45,15 @@ impl Venue {
             }
         }
         cluster.drain();
-        Self { cluster, marks: [100; 4], transfers: 1, helped: 0, liquidated: 0 }
+        Self { cluster, indices: [100; 4], transfers: 1, helped: 0, liquidated: 0 }
     }
 
     /// What other shards could give to an account in need, and what is free.
     fn elsewhere(&self, account: u32, shard: usize) -> i128 {
         let others = (1..4).filter(|other| *other != shard);
         let spare = others.map(|other| {
-            let (equity, must_stay) = self.cluster.worth(other as u8, account, self.marks[other]);
+            let (equity, must_stay) =
+                self.cluster.worth(other as u8, account, self.cluster.marks[other]);
             (equity - (6 * must_stay + 4).div_euclid(5)).max(0)
         });
         let spare = spare.sum::<i128>();
@@ -61,13 +63,13 @@ impl Venue {
 
     /// Moves a shard's mark, and lets ledger and shards do what follows from it.
     fn mark(&mut self, shard: usize, mark: i64) -> Result<(), TestCaseError> {
-        self.marks[shard] = mark;
+        self.indices[shard] = mark;
         for node in &mut self.cluster.nodes {
             // earmarks are over, and no index is stale
             node.ts += EARMARK_US;
         }
         for other in (1..4).filter(|other| *other != shard) {
-            self.cluster.send(other, &index(1, self.marks[other]));
+            self.cluster.send(other, &index(1, self.indices[other]));
         }
         self.settle(shard)?;
         self.cluster.send(shard, &index(1, mark));
@@ -116,7 +118,7 @@ impl Venue {
 
     /// An account and its neighbour trade with each other, as far as they have margin.
     fn deal(&mut self, shard: usize, account: u32, qty: i64) {
-        let price = self.marks[shard];
+        let price = self.indices[shard];
         let other = account % ACCOUNTS + 1;
         self.cluster.place(shard, limit(account, Side::Buy, price, qty));
         self.cluster.place(shard, limit(other, Side::Sell, price, qty));
@@ -132,7 +134,7 @@ impl Venue {
             }
             0 | 1 => self.deal(shard, account, 1 + size % 8),
             _ => {
-                let mark = (self.marks[shard] + 2 * size - 20).clamp(70, 130);
+                let mark = (self.indices[shard] + 2 * size - 20).clamp(70, 130);
                 return self.mark(shard, mark);
             }
         }
@@ -153,6 +155,28 @@ proptest! {
         for step in steps {
             venue.step(step)?;
         }
+    }
+}
+
+/// A mark is not always its index: a book that leans to one side takes it along.
+#[test]
+fn what_others_can_give_is_at_their_marks() {
+    let mut venue = Venue::new();
+    for step in [
+        (2, 1, 1, 3),
+        (1, 1, 2, 5),
+        (2, 2, 1, 1),
+        (0, 2, 1, 7),
+        (2, 2, 1, 16),
+        (0, 1, 3, 10),
+        (1, 2, 3, 3),
+        (2, 2, 1, 12),
+        (2, 2, 1, 14),
+        (1, 2, 2, 1),
+        (2, 2, 1, 7),
+        (2, 1, 1, 6),
+    ] {
+        venue.step(step).unwrap();
     }
 }
 
