@@ -136,6 +136,12 @@ pub(crate) struct WaitingAlgos {
 }
 
 impl Account {
+    /// Its bands are those of what it has now, and they keep it above the line of a margin call.
+    pub fn is_well_guarded(&self) -> bool {
+        let looked_at = !self.is_touched && !self.waits_for_mark && !self.need_queued;
+        looked_at && !self.warned && self.call == 0 && self.due == Due::default()
+    }
+
     /// What must not be returned now.
     pub const fn earmarked(&self, now: Micros) -> Cash {
         if now < self.earmark_until { self.earmark } else { 0 }

@@ -30,6 +30,11 @@ pub(crate) struct Leeway {
 impl Band {
     /// No band at all.
     pub const NONE: Self = Self { low: 0, high: 0 };
+
+    /// Ticks to the nearer guard; 0 or less: the mark has left the band, or there is none.
+    pub fn room(&self, mark: Ticks) -> Ticks {
+        (mark - self.low).min(self.high - mark)
+    }
 }
 
 impl Leeway {

@@ -56,6 +56,10 @@ impl Foresight {
     /// Of nothing: everything is as it is now.
     pub const EMPTY: Self = Self(Vec::new());
 
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn with_capacity(makers: usize) -> Self {
         Self(Vec::with_capacity(makers))
     }

@@ -10,7 +10,13 @@ use protocol::{
     command::Place,
     order::{MarginMode, Side, TimeInForce},
 };
-use rules::{Exposure, fees::fee, guard::Closing, liquidation::Solvency, money::value};
+use rules::{
+    Exposure,
+    fees::fee,
+    guard::Closing,
+    liquidation::Solvency,
+    money::{share_ceil, value},
+};
 
 use crate::{
     accounts::{Holding, HoldingAt},
@@ -110,8 +116,31 @@ impl Desk<'_> {
 
     /// The fill leaves the account above its maintenance margin, or it closes at a price that the
     /// account affords. An isolated wallet is filled out of what is beside it, so that must do.
-    #[cold]
     fn bears(&self, maker: &Order<Terms>, lots: Lots, foresight: &Foresight) -> bool {
+        foresight.is_empty() && self.bears_clearly(maker, lots)
+            || self.bears_exactly(maker, lots, foresight)
+    }
+
+    /// The guards of its position alone tell that its account bears the fill: as long as a mark is
+    /// inside its band, the account's equity is above the line of a margin call by what the ticks
+    /// that are left are worth. Most makers are known by this.
+    fn bears_clearly(&self, maker: &Order<Terms>, lots: Lots) -> bool {
+        let holding = self.accounts.holding(maker.data.holding);
+        let quote = self.quote();
+        let cross = holding.exposure.mode == MarginMode::Cross && self.pools.are_settled();
+        let guarded = cross && self.accounts.account(holding.account).is_well_guarded();
+        let Some(brackets) = quote.brackets.as_ref().filter(|_| guarded) else { return false };
+        let (mark, price) = (quote.mark, maker.price());
+        let qty = holding.exposure.position.qty.abs();
+        let beyond_line = value(holding.band.room(mark), qty, quote.mult);
+        let lost = value((price - mark).abs(), lots, quote.mult);
+        let rate = brackets.steepest_rate() + holding.fees(quote).maker.max(0);
+        let kept = share_ceil(value(price.max(mark), lots, quote.mult), rate);
+        beyond_line > lost + kept
+    }
+
+    #[cold]
+    fn bears_exactly(&self, maker: &Order<Terms>, lots: Lots, foresight: &Foresight) -> bool {
         let at = maker.data.holding;
         let holding = self.accounts.holding(at);
         let (after, gained) = self.filled(maker, lots, foresight);

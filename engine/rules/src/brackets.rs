@@ -1,7 +1,7 @@
 //! Leverage brackets: how much position a leverage allows and what must stay behind it.
 
 use protocol::{
-    Cash, RATE_ONE,
+    Cash, RATE_ONE, Rate,
     instrument::{Bracket, Brackets},
     limits::{BRACKETS_MAX, LEVERAGE_MAX, NOTIONAL_MAX},
 };
@@ -81,8 +81,12 @@ impl BracketTable {
     /// What a maintenance margin takes at the most of each unit of value that is added: the last
     /// bracket's rate, in parts of so many, rounded up.
     pub const fn steepest(&self, parts: u32) -> u32 {
-        let rate = self.rows[self.count - 1].maintenance as u64;
-        (rate * parts as u64).div_ceil(RATE_ONE as u64) as u32
+        (self.steepest_rate() as u64 * parts as u64).div_ceil(RATE_ONE as u64) as u32
+    }
+
+    /// As [`Self::steepest`], as a rate.
+    pub const fn steepest_rate(&self) -> Rate {
+        self.rows[self.count - 1].maintenance as Rate
     }
 
     /// A bracket's constant in cash units, as clients are told it.
