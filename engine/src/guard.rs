@@ -132,7 +132,12 @@ impl Desk<'_> {
         let Some(brackets) = quote.brackets.as_ref().filter(|_| guarded) else { return false };
         let (mark, price) = (quote.mark, maker.price());
         let qty = holding.exposure.position.qty.abs();
-        let beyond_line = value(holding.band.room(mark), qty, quote.mult);
+        let room = holding.band.room(mark);
+        if room < 2 {
+            // the narrowest band stands for no room at all
+            return false;
+        }
+        let beyond_line = value(room, qty, quote.mult);
         let lost = value((price - mark).abs(), lots, quote.mult);
         let rate = brackets.steepest_rate() + holding.fees(quote).maker.max(0);
         let kept = share_ceil(value(price.max(mark), lots, quote.mult), rate);
