@@ -52,15 +52,20 @@ impl Venue {
     }
 
     /// Sends an order as a gateway does; how it ended, and whether it had fitted what is shown. While
-    /// a margin call is open nothing that opens is taken.
+    /// a margin call is open nothing that opens is taken there; and one that another shard makes
+    /// while the ledger collects what the order lacks comes first, so the next try may be needed.
     fn place(&mut self, shard: usize, order: Place) -> (Reject, bool) {
         let others: i128 = (1..4).filter(|at| *at != shard).map(|at| self.available(at)).sum();
         let free = i128::from(self.cluster.cash.get(&(0, order.account.0)).copied().unwrap_or(0));
-        let calls = self.cluster.nodes[shard].calls.len();
+        let calls = self.calls();
         let test = outcome(&self.cluster.send(shard, &Command::TestPlace(order)));
         let fits = test.reject == Reject::NeedMargin && i128::from(test.amount) <= free + others;
         let reject = self.cluster.place(shard, order);
-        (reject, fits && self.cluster.nodes[shard].calls.len() == calls)
+        (reject, fits && self.calls() == calls)
+    }
+
+    fn calls(&self) -> usize {
+        self.cluster.nodes.iter().map(|node| node.calls.len()).sum()
     }
 
     /// Everybody rests until what he has not used has gone home.
