@@ -49,7 +49,7 @@ pub const SETTLING_SLICE: u32 = 64;
 /// nobody's cash can outgrow an i64.
 pub const SETTLED_VALUE_MAX: i128 = 1 << 62;
 /// Account ids that one unit of pending work looks at for a counterparty.
-pub const ADL_SLICE: u32 = 16;
+pub const ADL_SLICE: u32 = 64;
 /// Events that may follow the last step of a match: clipped reduce-only orders of maker and taker
 /// with their levels and the ends of the conditional orders they stem from, what becomes of the
 /// taker, and the outcome.

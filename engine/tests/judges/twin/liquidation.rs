@@ -415,7 +415,7 @@ impl Shard {
         Step::Rest
     }
 
-    /// Looks at 16 accounts for whoever comes before the best so far.
+    /// Looks at 64 accounts for whoever comes before the best so far.
     pub fn seek(
         &mut self,
         leg: Leg,
@@ -435,7 +435,7 @@ impl Shard {
         let Some(target) = self.due_target(pool, leg) else {
             return self.queue_liquidation(pool);
         };
-        for id in from..from + 16 {
+        for id in from..from + 64 {
             for of in PositionSide::ALL {
                 let ranked = |(id, of)| self.rank(&target, (id, symbol, of));
                 if let Some((rank, _)) = ranked((id, *of))
@@ -445,9 +445,9 @@ impl Shard {
                 }
             }
         }
-        if from + 16 <= self.accounts.keys().last().copied().unwrap_or(0) {
+        if from + 64 <= self.accounts.keys().last().copied().unwrap_or(0) {
             self.due(pool).queued = true;
-            let what = What::Deleverage { account, leg: side, isolated, from: from + 16, best };
+            let what = What::Deleverage { account, leg: side, isolated, from: from + 64, best };
             self.fresh.push(Job { symbol, what });
             return;
         }
