@@ -27,6 +27,8 @@ pub enum Error {
     Spawn { role: String, source: std::io::Error },
     #[error("{role} ended while the cluster was starting; its log: {log}\n{tail}")]
     StartFailed { role: String, log: PathBuf, tail: String },
+    #[error("no snapshot of shard {shard}; its log: {log}\n{tail}")]
+    Snapshot { shard: u8, log: PathBuf, tail: String },
     #[error("{what} was not ready after {seconds} s; logs are in {logs}")]
     NotReady { what: String, seconds: u64, logs: PathBuf },
     #[error("{url}: {reason}")]

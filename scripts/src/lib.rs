@@ -16,6 +16,7 @@ pub mod load;
 pub mod process;
 pub mod rest;
 pub mod secrets;
+pub mod snapshots;
 pub mod status;
 pub mod supervisor;
 pub mod symbol;

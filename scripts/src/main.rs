@@ -13,7 +13,7 @@ use exchange::{
     layout::Layout,
     load::{self, Account, Seed},
     secrets::Secrets,
-    status, symbol,
+    snapshots, status, symbol,
     transfer::{self, To},
     up::{self, UpOptions},
 };
@@ -45,6 +45,9 @@ enum Action {
         /// Instruments and accounts of a new cluster, instead of the built-in ones
         #[arg(long)]
         seed: Option<PathBuf>,
+        /// Seconds from one snapshot of each shard to the next; 0: none
+        #[arg(long, value_name = "SECONDS", default_value_t = snapshots::EVERY_S)]
+        snapshots: u64,
         #[arg(long, hide = true)]
         quiet: bool,
     },
@@ -214,8 +217,8 @@ fn main() -> ExitCode {
 
 async fn act(action: Action) -> Result<(), Error> {
     match action {
-        Action::Up { data, port, no_bots, detach, seed, quiet } => {
-            let options = UpOptions { data, port, bots: !no_bots, seed, quiet };
+        Action::Up { data, port, no_bots, detach, seed, snapshots: snapshots_s, quiet } => {
+            let options = UpOptions { data, port, bots: !no_bots, seed, snapshots_s, quiet };
             if detach { up::detach(&options).await } else { up::up(&options).await }
         }
         Action::Down { data } => up::down(&Layout::new(&data)?).await,

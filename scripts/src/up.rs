@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -31,6 +32,7 @@ use crate::{
     process::{ProcessSpec, log_tail, signal},
     rest::Rest,
     secrets::Secrets,
+    snapshots,
     supervisor::Supervisor,
 };
 
@@ -56,6 +58,8 @@ pub struct UpOptions {
     pub port: u16,
     pub bots: bool,
     pub seed: Option<PathBuf>,
+    /// From one round of snapshots to the next, in seconds; 0: none are taken.
+    pub snapshots_s: u64,
     /// Says no keys on stdout: in the background that is a log file.
     pub quiet: bool,
 }
@@ -92,6 +96,7 @@ pub async fn up(options: &UpOptions) -> Result<(), Error> {
             tokio::select! {
                 ended = supervisor.run() => ended,
                 () = stop.wait() => Ok(()),
+                never = take_snapshots(&layout, options.snapshots_s) => match never {},
             }
         }
         Err(error) => Err(error),
@@ -99,6 +104,13 @@ pub async fn up(options: &UpOptions) -> Result<(), Error> {
     info!("stopping");
     supervisor.stop().await;
     ended
+}
+
+async fn take_snapshots(layout: &Layout, every_s: u64) -> Infallible {
+    match every_s {
+        0 => std::future::pending().await,
+        _ => snapshots::keep_taking(layout, Duration::from_secs(every_s)).await,
+    }
 }
 
 /// Starts `exchange up` in the background and returns once the cluster serves.
@@ -121,6 +133,7 @@ pub async fn detach(options: &UpOptions) -> Result<(), Error> {
     if let Some(seed) = &options.seed {
         command.arg("--seed").arg(seed);
     }
+    command.arg("--snapshots").arg(options.snapshots_s.to_string());
     use std::os::unix::process::CommandExt as _;
     command.stdin(Stdio::null()).stdout(log).stderr(also_log).process_group(0);
     let role = || "the supervisor".to_owned();

@@ -1,0 +1,104 @@
+//! Snapshots of a running cluster: one shard after the other, by a process of its own each time,
+//! so that a start replays minutes of a log and not its life.
+
+use std::{
+    convert::Infallible,
+    fs,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use crate::{
+    Error,
+    config::SHARDS,
+    layout::Layout,
+    process::{ProcessSpec, log_tail},
+};
+
+/// From one round to the next, unless told otherwise.
+pub const EVERY_S: u64 = 600;
+/// Between a shard and the next, so that their work does not come at once.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The newest snapshot of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Newest {
+    pub shard: u8,
+    pub seq: u64,
+    pub age_s: u64,
+}
+
+/// Takes a snapshot of each shard again and again. One that fails is told and tried again in the
+/// next round: without it a start takes longer, and that is all.
+pub async fn keep_taking(layout: &Layout, every: Duration) -> Infallible {
+    loop {
+        let next = Instant::now() + every;
+        sleep_until(next).await;
+        for shard in 0..SHARDS {
+            if let Err(error) = take(layout, shard).await {
+                warn!(%error, "the next round tries again");
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn take(layout: &Layout, shard: u8) -> Result<(), Error> {
+    let dir = layout.shard(shard).to_string_lossy().into_owned();
+    let spec = ProcessSpec::new("snapshot", Some(shard), "engine", layout).args(["snapshot", &dir]);
+    let mut child = spec.spawn()?;
+    let status = child.wait().await.map_err(Error::file(&spec.log))?;
+    if !status.success() {
+        return Err(Error::Snapshot { shard, tail: log_tail(&spec.log), log: spec.log });
+    }
+    if let Some(Newest { seq, .. }) = newest(layout, shard)? {
+        info!(shard, seq, "a snapshot to start from");
+    }
+    Ok(())
+}
+
+/// The newest snapshot that a shard has, by its name.
+pub fn newest(layout: &Layout, shard: u8) -> Result<Option<Newest>, Error> {
+    let dir = layout.shard(shard).join("snapshots");
+    if !dir.exists() {
+        return Ok(None);
+    }
+    let mut newest = None;
+    for entry in fs::read_dir(&dir).map_err(Error::file(&dir))? {
+        let entry = entry.map_err(Error::file(&dir))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(seq) = name.strip_suffix(".snapshot").and_then(|seq| seq.parse::<u64>().ok())
+        else {
+            continue;
+        };
+        // one that is pruned at this moment is not the newest
+        let Ok(made) = entry.metadata().and_then(|file| file.modified()) else { continue };
+        let age_s = SystemTime::now().duration_since(made).map_or(0, |age| age.as_secs());
+        if newest.is_none_or(|known: Newest| known.seq < seq) {
+            newest = Some(Newest { shard, seq, age_s });
+        }
+    }
+    Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_is_the_one_with_the_highest_seq() {
+        let temp = tempfile::tempdir().unwrap();
+        let layout = Layout::new(temp.path()).unwrap();
+        assert_eq!(newest(&layout, 1).unwrap(), None);
+        let dir = layout.shard(1).join("snapshots");
+        fs::create_dir_all(&dir).unwrap();
+        for name in ["00000000000000000900.snapshot", "00000000000000001000.snapshot", "LOCK"] {
+            fs::write(dir.join(name), "").unwrap();
+        }
+        let found = newest(&layout, 1).unwrap().unwrap();
+        assert_eq!((found.shard, found.seq), (1, 1_000));
+    }
+}
