@@ -72,6 +72,9 @@ pub(crate) struct Account {
     pub need_queued: bool,
     /// The liquidation of its cross positions.
     pub due: Due,
+    /// What is left of its way to the line of a margin call wherever its marks are inside their
+    /// bands, at the least: see [`crate::shard`]'s part on need for its unit.
+    pub spare: u128,
     /// This frame has changed it.
     is_touched: bool,
     /// The next mark looks at it.

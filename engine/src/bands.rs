@@ -31,6 +31,11 @@ impl Band {
     /// No band at all.
     pub const NONE: Self = Self { low: 0, high: 0 };
 
+    /// Ticks to the farther guard.
+    pub fn far(&self, mark: Ticks) -> Ticks {
+        (mark - self.low).max(self.high - mark)
+    }
+
     /// Ticks to the nearer guard; 0 or less: the mark has left the band, or there is none.
     pub fn room(&self, mark: Ticks) -> Ticks {
         (mark - self.low).min(self.high - mark)

@@ -8,6 +8,7 @@
 use protocol::{
     Lots, Reject, Ticks,
     command::Place,
+    limits::CALL_LINE,
     order::{MarginMode, Side, TimeInForce},
 };
 use rules::{
@@ -15,7 +16,7 @@ use rules::{
     fees::fee,
     guard::Closing,
     liquidation::Solvency,
-    money::{share_ceil, value},
+    money::{div_ceil, share_ceil, value},
 };
 
 use crate::{
@@ -121,9 +122,9 @@ impl Desk<'_> {
             || self.bears_exactly(maker, lots, foresight)
     }
 
-    /// The guards of its position alone tell that its account bears the fill: as long as a mark is
-    /// inside its band, the account's equity is above the line of a margin call by what the ticks
-    /// that are left are worth. Most makers are known by this.
+    /// The guards of its position alone tell that its account bears the fill: at a guard, too, the
+    /// account is above the line of a margin call, so here it is by what the ticks on the way there
+    /// are worth, less what more must stay here. Most makers are known by this.
     fn bears_clearly(&self, maker: &Order<Terms>, lots: Lots) -> bool {
         let holding = self.accounts.holding(maker.data.holding);
         let quote = self.quote();
@@ -137,7 +138,9 @@ impl Desk<'_> {
             // the narrowest band stands for no room at all
             return false;
         }
-        let beyond_line = value(room, qty, quote.mult);
+        let way = value(room, qty, quote.mult);
+        let stays = share_ceil(way * CALL_LINE.0, brackets.steepest_rate());
+        let beyond_line = way - div_ceil(stays, CALL_LINE.1);
         let lost = value((price - mark).abs(), lots, quote.mult);
         let rate = brackets.steepest_rate() + holding.fees(quote).maker.max(0);
         let kept = share_ceil(value(price.max(mark), lots, quote.mult), rate);

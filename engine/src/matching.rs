@@ -171,7 +171,10 @@ impl Desk<'_> {
         let fee = fees::fee(value(price, lots, mult), rate);
         *self.fees += fee;
         let account = holding.account;
-        self.accounts.touch(account);
+        let lost = value(price - quote.mark, side.sign() * lots, mult) + fee;
+        if !self.accounts.bears_fill(terms.holding, quote, before, lost) {
+            self.accounts.touch(account);
+        }
         self.accounts.note_use(account, self.now);
         let account = self.accounts.account_mut(account);
         account.cash = cash(i128::from(account.cash) + pnl - fee);

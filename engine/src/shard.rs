@@ -36,7 +36,7 @@ mod fund;
 mod liquidation;
 mod modes;
 mod money;
-mod need;
+pub(crate) mod need;
 mod open;
 mod sweep;
 

@@ -1,10 +1,11 @@
 //! What stands behind positions, and how much of it must stay.
 
-use protocol::order::MarginMode;
+use protocol::{Lots, order::MarginMode};
 use rules::{Exposure, liquidation::Solvency};
 
 use crate::{
     accounts::{Accounts, Holding, HoldingAt},
+    shard::need::fill_takes,
     symbols::Quote,
 };
 
@@ -23,6 +24,25 @@ impl Quote {
 }
 
 impl Accounts {
+    /// Takes what a fill of a cross position may cost out of what its account has to spare inside
+    /// its bands, which then guard it as before. False: it has to be looked at.
+    pub fn bears_fill(&mut self, at: HoldingAt, quote: &Quote, before: Lots, lost: i128) -> bool {
+        let holding = self.holding(at);
+        let Exposure { mode, position, .. } = holding.exposure;
+        let stays = position.qty.signum() == before.signum() && before != 0;
+        let place = holding.account;
+        let known = self.account(place);
+        if mode != MarginMode::Cross || !stays || !known.is_well_guarded() {
+            return false;
+        }
+        let added = position.qty.abs() - before.abs();
+        let taken = fill_takes(holding, quote, added, lost);
+        let left = taken.and_then(|taken| known.spare.checked_add_signed(-taken));
+        let Some(left) = left else { return false };
+        self.account_mut(place).spare = left;
+        true
+    }
+
     /// Equity and maintenance margin of all of an account's cross positions, without funding that
     /// has not been booked.
     pub fn booked_pool(&self, account: u32, quotes: &[Quote]) -> Solvency {

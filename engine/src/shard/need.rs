@@ -9,13 +9,13 @@
 //! What is due and waits for nothing else is looked at again at each mark.
 
 use protocol::{
-    AccountId, Micros, SymbolId,
+    AccountId, Lots, Micros, SymbolId,
     limits::{CALL_LINE, CALL_TARGET, SYMBOLS_MAX},
     order::{CallKind, MarginMode, PositionSide},
 };
 use rules::{
     liquidation::Solvency,
-    money::{cash, div_ceil},
+    money::{cash, div_ceil, value},
 };
 
 use super::Shard;
@@ -138,16 +138,21 @@ impl Shard {
     /// Divides what an account is away from the next line among its cross positions.
     fn set_bands(&mut self, place: u32, away: u128, positions: u128) {
         let Self { accounts, symbols, bands, .. } = self;
+        let mut spare = away * u128::from(PARTS);
         let mut next = accounts.first_holding(place);
         while let Some(at) = next {
             let holding = accounts.holding_mut(at);
             next = holding.next();
             if holding.exposure.mode == MarginMode::Cross && holding.exposure.position.qty != 0 {
                 let quote = &symbols.quotes()[usize::from(holding.symbol)];
-                let leeway = cross_leeway(holding, quote, away, positions);
+                let tick = tick_of(holding, quote, cross_moves(quote));
+                let leeway = leeway(quote, tick * positions, away);
                 holding.band = bands.renew(at, holding.symbol, holding.band, Some(leeway));
+                let taken = u128::from(holding.band.far(quote.mark).unsigned_abs()) * tick;
+                spare = spare.saturating_sub(taken);
             }
         }
+        accounts.account_mut(place).spare = spare;
     }
 
     /// Queues the liquidation of a pool that is due, unless its account waits for a call.
@@ -239,24 +244,53 @@ const PARTS: u32 = 64;
 /// An isolated position has all that its own pool is away from being due: its value moves its
 /// equity whole, and its maintenance margin by a rate.
 fn isolated_leeway(holding: &Holding, quote: &Quote, pool: &Solvency) -> Leeway {
+    let moves = u128::from(PARTS + quote.steepest(PARTS));
     let away = (pool.equity - pool.maintenance).unsigned_abs();
-    leeway(holding, quote, away, u128::from(PARTS + quote.steepest(PARTS)))
+    leeway(quote, tick_of(holding, quote, moves), away)
 }
 
-/// A cross position has its share of what its pool is `away` from a line, in twentieths.
-fn cross_leeway(holding: &Holding, quote: &Quote, away: u128, positions: u128) -> Leeway {
+/// What a unit of value takes at the most of a cross pool's way to its line, in twentieths.
+fn cross_moves(quote: &Quote) -> u128 {
     let (per_maintenance, per_equity) = (CALL_LINE.0.unsigned_abs(), CALL_LINE.1.unsigned_abs());
-    let moves =
-        per_equity * u128::from(PARTS) + per_maintenance * u128::from(quote.steepest(PARTS));
-    leeway(holding, quote, away, moves * positions)
+    per_equity * u128::from(PARTS) + per_maintenance * u128::from(quote.steepest(PARTS))
 }
 
-/// How far a position's mark may go before its pool meets a line that is `away`, of which a tick
-/// takes no more than `moves` parts of the value of all its lots.
-fn leeway(holding: &Holding, quote: &Quote, away: u128, moves: u128) -> Leeway {
+/// What one tick takes of it, by all lots of a position.
+fn tick_of(holding: &Holding, quote: &Quote, moves: u128) -> u128 {
     let lots = holding.exposure.position.qty.unsigned_abs();
-    let tick = u128::from(lots) * u128::from(quote.mult.unsigned_abs());
-    Leeway { mark: quote.mark, tick: tick * moves, away: away * u128::from(PARTS) }
+    u128::from(lots) * u128::from(quote.mult.unsigned_abs()) * moves
+}
+
+/// How far a mark may go before its pool meets a line that is `away`.
+fn leeway(quote: &Quote, tick: u128, away: u128) -> Leeway {
+    Leeway { mark: quote.mark, tick, away: away * u128::from(PARTS) }
+}
+
+/// What of its account's [`spare`](crate::accounts::Account::spare) a fill takes: what it loses
+/// against the mark, a fee included, and, when it adds to the position, what more must stay
+/// wherever the mark goes inside the band, and loses on the way. Negative: it gains.
+///
+/// What only reduces a position leaves less to lose on the way, and what it would have gained was
+/// not counted on. `None`: that can't be said of a maintenance rate so steep.
+pub(crate) fn fill_takes(
+    holding: &Holding,
+    quote: &Quote,
+    added: Lots,
+    lost: i128,
+) -> Option<i128> {
+    let parts = i128::from(PARTS);
+    let steepest = i128::from(quote.steepest(PARTS));
+    if CALL_LINE.0 * steepest >= CALL_LINE.1 * parts {
+        return None;
+    }
+    let taken = lost * CALL_LINE.1 * parts;
+    if added <= 0 {
+        return Some(taken);
+    }
+    let far = holding.band.far(quote.mark);
+    let on_the_way = value(far, added, quote.mult) * CALL_LINE.1 * parts;
+    let kept = value(quote.mark + far, added, quote.mult) * CALL_LINE.0 * steepest;
+    Some(taken + on_the_way + kept)
 }
 
 // What lots are worth at a price is below 2^100, so what a tick takes times ticks has room.
