@@ -259,6 +259,7 @@ impl Auditor {
             Event::Mark(mark) => {
                 self.symbols.get_mut(&mark.symbol.0).unwrap().mark = mark.mark;
                 self.algos.marked(mark.symbol.0, mark.mark);
+                self.let_parts_go();
                 // what was accepted before it, in this frame, was judged by another mark
                 self.accepted = None;
             }
@@ -349,6 +350,7 @@ impl Auditor {
         let value = i128::from(trade.price) * i128::from(trade.qty) * i128::from(symbol.mult);
         assert!(trade.qty > 0 && trade.taker.account != trade.maker.account, "{trade:?}");
         let maker = self.orders[&(symbol_id, trade.maker.order.0)];
+        self.count_part(trade);
         let is_market = trade.kind == TradeKind::Book;
         if is_market {
             let best = self.best(symbol_id, maker.side).unwrap();

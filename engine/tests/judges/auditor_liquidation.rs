@@ -1,7 +1,7 @@
 //! Liquidation as the auditor sees it: only what is due, after its call, never more than it has,
 //! and against those who are first in rank.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     Event,
@@ -20,6 +20,9 @@ const FUND: u32 = 0;
 const DEBT_US: u64 = 5_000_000;
 const DEBT_MARKS: usize = 40;
 
+/// 100,000 of the asset: of what is worth more a quarter goes at each mark.
+const LARGE: i128 = 100_000 * 100_000_000;
+
 /// What there was of each.
 #[derive(Clone, Default)]
 pub struct LiquidationBooks {
@@ -37,6 +40,11 @@ pub struct LiquidationBooks {
     pub unwound: usize,
     pub fees: usize,
     pub advances: usize,
+    /// Quarters of large positions: on the book, taken over, and deleveraged.
+    pub quarters: [usize; 3],
+    /// Of whose positions one has gone since the last mark; and of whose one is going now.
+    parted: BTreeSet<Leg>,
+    parts: Option<Leg>,
     /// The last advance that has not been told to the ledger.
     advanced: Option<(u32, i64)>,
     /// Accounts that owe: since when, and over how many marks.
@@ -71,6 +79,7 @@ impl Auditor {
                 assert!(is_due(&pool) && order.reduce_only, "{pool:?} {order:?}");
                 assert!(self.is_isolated(leg) || self.was_called(leg.0), "not called: {order:?}");
                 self.liquidation.orders += 1;
+                self.hear_part(leg, order, &pool);
             }
             OrderOrigin::Takeover => assert_eq!((leg.0, order.reduce_only), (FUND, false)),
             OrderOrigin::Unwind => {
@@ -78,6 +87,33 @@ impl Auditor {
                 assert_eq!(order.price, self.symbols[&leg.1].mark);
                 self.liquidation.unwound += 1;
             }
+        }
+    }
+
+    /// While two thirds of what must stay are there, no more of a large position goes at a mark than
+    /// a quarter.
+    fn hear_part(&mut self, leg: Leg, order: &OrderAccepted, pool: &Worth) {
+        let (held, symbol) = (self.position(leg), &self.symbols[&leg.1]);
+        let (worth, table) = (self.value(leg, held).abs(), symbol.brackets.unwrap());
+        let lowest = table.count == 1 || worth <= i128::from(table.rows[1].floor);
+        if 3 * pool.equity < 2 * pool.maintenance || worth <= LARGE || !lowest {
+            return;
+        }
+        assert!(4 * (order.qty - 1) < held.qty.abs(), "of {}: {order:?}", held.qty);
+        assert!(self.liquidation.parted.insert(leg), "twice at one mark: {order:?}");
+        self.liquidation.parts = Some(leg);
+    }
+
+    /// A mark has been told.
+    pub fn let_parts_go(&mut self) {
+        self.liquidation.parted.clear();
+    }
+
+    /// How a part of a large position has gone.
+    pub fn count_part(&mut self, trade: &Trade) {
+        let leg = (trade.taker.account.0, trade.symbol.0, trade.taker.position_side as u8);
+        if self.liquidation.parts.take() == Some(leg) {
+            self.liquidation.quarters[trade.kind as usize] += 1;
         }
     }
 

@@ -59,6 +59,12 @@ pub struct Bench {
     pub held: BTreeSet<u32>,
     /// Margin calls of a shard, by number.
     pub calls: Vec<(AccountId, u64)>,
+    /// Whose position was closed last, and on which symbol.
+    pub closed: Option<(AccountId, SymbolId)>,
+    /// How often an account has chosen another margin while work waited.
+    pub switched: usize,
+    /// Money is worth so many times less than on most shards.
+    pub unit: i64,
     /// What a shard has given back by itself.
     pub returned: Vec<(AccountId, i64)>,
     /// What a ledger has asked shards to hold: the shard, the account, and what for.
@@ -95,6 +101,9 @@ impl Bench {
             hedged: BTreeSet::new(),
             held: BTreeSet::new(),
             calls: Vec::new(),
+            closed: None,
+            switched: 0,
+            unit: 1,
             returned: Vec::new(),
             holds: Vec::new(),
         };
@@ -149,6 +158,34 @@ impl Bench {
             holds: self.holds.clone(),
             ..*self
         }
+    }
+
+    /// As [`Self::trading_with_work`], with lots ten million times as dear, as much more money, and
+    /// one bracket on the first symbol: more than 10 of its lots are a large position.
+    pub fn large(grants: &[(u32, i64)], most: usize) -> Self {
+        let mut bench = Self::of_shard(1, most);
+        let dear = 10_000_000;
+        bench.unit = 2 * dear;
+        for symbol in [1, 2] {
+            let mult = spec(symbol).mult * dear;
+            bench.ok(&Command::ListSymbol(SymbolSpec { lot_e8: mult, mult, ..spec(symbol) }));
+            let mut table = brackets(symbol);
+            for row in &mut table.rows[..3] {
+                (row.floor, row.cap) = (row.floor * dear, row.cap * dear);
+            }
+            if symbol == 1 {
+                let only = Bracket { floor: 0, ..table.rows[2] };
+                table.count = 1;
+                table.rows = [Bracket::default(); BRACKETS_MAX];
+                table.rows[0] = only;
+            }
+            bench.ok(&Command::SetBrackets(table));
+            bench.ok(&index(symbol, 100));
+        }
+        for (account, amount) in grants {
+            bench.grant(*account, *amount * bench.unit);
+        }
+        bench
     }
 
     /// Makes the symbols of some accounts isolated: account n's first and second by bits 2n and
@@ -215,6 +252,11 @@ impl Bench {
         self.engine.wake_at().filter(|at| !at.is_multiple_of(3_600_000_000))
     }
 
+    /// The engine has work left to do in the next frame.
+    pub fn works(&self) -> bool {
+        self.engine.wake_at() == Some(self.ts)
+    }
+
     /// Sends a command in the gateway's session.
     pub fn send(&mut self, command: &Command) -> Vec<Event> {
         self.send_as(0, false, command)
@@ -263,11 +305,19 @@ impl Bench {
     }
 
     pub fn apply(&mut self, envelope: Envelope, command: &Command) -> Vec<Event> {
+        let works = self.works();
         let mut payload = [0; COMMAND_BYTES_MAX];
         let len = command.encode(&envelope, &mut payload);
         let events = self.apply_bytes(command.kind() as u16, &payload[..len]).events();
         for event in &events {
-            self.trades += usize::from(matches!(event, Event::Trade(_)));
+            let switches = matches!(event, Event::SettingsChanged(_))
+                && matches!(command, Command::SetMarginMode(_));
+            self.switched += usize::from(works && switches);
+            if let Event::Trade(trade) = event {
+                self.trades += 1;
+                let flat = [trade.taker, trade.maker].into_iter().find(|fill| fill.position == 0);
+                self.closed = flat.map(|fill| (fill.account, trade.symbol)).or(self.closed);
+            }
             if let Event::OrderAccepted(order) = event {
                 self.owners[usize::from(order.symbol.0 - 1)].push(order.account);
                 self.sides[usize::from(order.symbol.0 - 1)].push(order.side);

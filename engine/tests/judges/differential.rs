@@ -108,11 +108,23 @@ proptest! {
     #[test]
     fn a_shard_under_jumping_marks_is_its_twin(
         steps in flow::steps(150), cash in prop::array::uniform4(1i64..30_000),
+        work in prop::sample::select(vec![1, 2, 64]),
     ) {
         let grants: Vec<_> = (1..).zip(cash).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
-        compare(&mut Bench::trading(&grants), &steps, act)?;
+        compare(&mut Bench::trading_with_work(&grants, work), &steps, act)?;
+    }
+
+    #[test]
+    fn a_shard_of_large_positions_is_its_twin(
+        steps in flow::steps(150), cash in prop::array::uniform4(1i64..3_000_000),
+        work in prop::sample::select(vec![1, 2, 64]),
+    ) {
+        let grants: Vec<_> = (1..).zip(cash).collect();
+        let mut mark = [100; 2];
+        let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
+        compare(&mut Bench::large(&grants, work), &steps, act)?;
     }
 
     #[test]

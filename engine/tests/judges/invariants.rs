@@ -51,12 +51,22 @@ proptest! {
 
     #[test]
     fn every_step_under_jumping_marks_holds_the_invariants(
-        steps in flow::steps(150), cash in prop::array::uniform4(1i64..30_000),
+        steps in flow::steps(150), cash in prop::array::uniform4(1i64..30_000), work in 1usize..4,
     ) {
         let grants: Vec<_> = (1..).zip(cash).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
-        audited(&mut Bench::trading(&grants), &steps, act);
+        audited(&mut Bench::trading_with_work(&grants, work), &steps, act);
+    }
+
+    #[test]
+    fn every_step_of_large_positions_holds_the_invariants(
+        steps in flow::steps(150), cash in prop::array::uniform4(1i64..3_000_000), work in 1usize..4,
+    ) {
+        let grants: Vec<_> = (1..).zip(cash).collect();
+        let mut mark = [100; 2];
+        let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
+        audited(&mut Bench::large(&grants, work), &steps, act);
     }
 
     #[test]
@@ -163,6 +173,28 @@ fn jumps_bring_need() {
     assert!(closed, "{takeovers} taken over, {deleverages} deleveraged, {unwound} unwound");
     let LiquidationBooks { debt_calls, advances, .. } = &auditor.liquidation;
     assert!(*debt_calls > 0 && *advances > 0, "{debt_calls} called for debts, {advances} lifted");
+}
+
+/// Lots ten million times as dear make positions that go by quarters; and with few units of work a
+/// frame margins are changed while work waits.
+#[test]
+fn large_positions_go_by_quarters() {
+    let (mut quarters, mut switched) = ([0; 3], 0);
+    for (run, steps) in fixed_steps(60_000).chunks(250).enumerate() {
+        let fund = if run % 4 < 2 { 1 } else { 500_000 };
+        let grants = [(0, fund), (1, 100_000), (2, 200_000), (3, 300_000), (4, 400_000)];
+        let bench = &mut Bench::large(&grants, 1 + run % 2);
+        let mut mark = [100; 2];
+        let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
+        let auditor = audited(bench, steps, act);
+        let sums = quarters.iter_mut().zip(auditor.liquidation.quarters);
+        sums.for_each(|(sum, some)| *sum += some);
+        switched += bench.switched;
+    }
+    let [booked, taken, deleveraged] = quarters;
+    let beside = taken + deleveraged;
+    assert!(booked > 2 && beside > 0, "{booked} quarters on the book, {beside} beside it");
+    assert!(switched > 10, "{switched} margins were changed while work waited");
 }
 
 /// The flows that twin and auditor judge meet the rules they are there for.

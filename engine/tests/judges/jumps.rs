@@ -9,7 +9,7 @@ use protocol::{
 };
 
 use crate::{
-    bench::{Bench, index},
+    bench::{Bench, WORK_PER_TURN, index},
     flow::{Act, Draw, Step, amend, recent},
     trading::limit,
 };
@@ -21,6 +21,16 @@ const BIG: i64 = 15;
 pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
     let mut draw = Draw(step.iter());
     let choice = draw.below(32);
+    // whoever is out of a market may choose another margin there, while work on it still waits
+    if choice.is_multiple_of(3)
+        && bench.work_per_turn < WORK_PER_TURN
+        && bench.works()
+        && let Some((account, symbol)) = bench.closed.take()
+    {
+        let mode = draw.one_of(MarginMode::ALL);
+        let command = Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad: 0 });
+        return Act::Command { envelope: bench.envelope(0, false), command };
+    }
     let account = AccountId(1 + u32::from(draw.below(4)));
     let symbol = 1 + u16::from(draw.below(4) == 0);
     let symbol_id = SymbolId(symbol);
@@ -46,7 +56,8 @@ pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
         }
         22 if draw.below(2) == 0 => {
             bench.links[0] += 1;
-            let (link_seq, amount) = (bench.links[0], i64::from(draw.below(5)) * 4_000);
+            let (link_seq, amount) =
+                (bench.links[0], i64::from(draw.below(5)) * 4_000 * bench.unit);
             let (urgent, _pad, lend) = (draw.below(3) > 0, [0; 3], 77);
             let recall = Recall { link_seq, account, urgent, _pad, amount, lend };
             return Act::Command {
@@ -67,7 +78,8 @@ pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
         23 if !bench.calls.is_empty() && draw.below(2) == 0 => {
             let (account, call) = bench.calls[bench.calls.len() - 1];
             bench.links[0] += 1;
-            let (link_seq, amount) = (bench.links[0], i64::from(draw.below(4)) * 5_000);
+            let (link_seq, amount) =
+                (bench.links[0], i64::from(draw.below(4)) * 5_000 * bench.unit);
             let command = Command::Grant(Grant { link_seq, account, _pad: 0, amount, call });
             return Act::Command { envelope: Envelope::default(), command };
         }
@@ -81,7 +93,7 @@ pub fn jumping_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
             let account = if funds { AccountId::INSURANCE } else { account };
             bench.links[0] += 1;
             let unit = if funds { 100 } else { 6_000 * draw.one_of(&[1, BIG]) };
-            let amount = 1 + i64::from(draw.below(8)) * unit;
+            let amount = (1 + i64::from(draw.below(8)) * unit) * bench.unit;
             let link_seq = bench.links[0];
             let command = Command::Grant(Grant { link_seq, account, _pad: 0, amount, call: 0 });
             return Act::Command { envelope: Envelope::default(), command };
