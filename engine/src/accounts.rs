@@ -369,6 +369,9 @@ impl Accounts {
     pub fn totals_but(&self, at: u32, other: Option<HoldingAt>, quotes: &[Quote]) -> Totals {
         let mut totals = Totals::of_cash(i128::from(self.account(at).cash));
         for (at, holding) in self.holdings_of(at) {
+            if holding.exposure.is_blank() {
+                continue;
+            }
             let quote = &quotes[usize::from(holding.symbol)];
             totals.add_equity(&holding.exposure, quote.mark, quote.mult);
             if other != Some(at) {

@@ -51,6 +51,12 @@ pub struct Exposure {
 }
 
 impl Exposure {
+    /// It holds nothing, and nothing back.
+    pub fn is_blank(&self) -> bool {
+        let Reserved { buy, sell, loss, fee } = self.reserved;
+        self.position.qty | buy | sell | loss | fee == 0
+    }
+
     /// Books a trade as [`Position::trade`] does and returns its profit. An isolated wallet gives
     /// back, rounded down, the part that closes, and takes `ceil(value / leverage)` of what opens.
     pub fn trade(&mut self, qty: Lots, price: Ticks, mult: i64, leverage: u8) -> i128 {

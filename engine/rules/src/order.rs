@@ -40,10 +40,18 @@ impl OrderTerms {
     /// By how much what is held back changes when `by` lots come to what is left, which is `now`
     /// lots then; negative: when they go.
     pub fn change(&self, side: Side, now: Lots, by: Lots, mult: i64) -> Reservation {
-        let after = value(self.assumed, now, mult);
         let assumed = value(self.assumed, by, mult);
+        let fee = |value| share_ceil(value, self.taker_fee);
+        // most orders come and go as a whole
+        let fee = if now == by {
+            fee(assumed)
+        } else if now == 0 {
+            -fee(-assumed)
+        } else {
+            let after = value(self.assumed, now, mult);
+            fee(after) - fee(after - assumed)
+        };
         let loss = if self.loss == 0 { 0 } else { value(self.loss, by, mult) };
-        let fee = share_ceil(after, self.taker_fee) - share_ceil(after - assumed, self.taker_fee);
         let (assumed, loss, fee) = (cash(assumed), cash(loss), cash(fee));
         match side {
             Side::Buy => Reservation { buy: assumed, sell: 0, loss, fee },
