@@ -33,6 +33,7 @@ mod hedge;
 mod invariants;
 mod isolated;
 mod jumps;
+mod lacking;
 mod lending;
 mod liquidation;
 mod listing;
