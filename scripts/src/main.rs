@@ -46,7 +46,12 @@ enum Action {
         #[arg(long)]
         seed: Option<PathBuf>,
         /// Seconds from one snapshot of each shard to the next; 0: none
-        #[arg(long, value_name = "SECONDS", default_value_t = snapshots::EVERY_S)]
+        #[arg(
+            long,
+            value_name = "SECONDS",
+            default_value_t = snapshots::EVERY_S,
+            value_parser = clap::value_parser!(u64).range(..=snapshots::EVERY_MAX_S)
+        )]
         snapshots: u64,
         #[arg(long, hide = true)]
         quiet: bool,

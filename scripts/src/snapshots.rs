@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use crate::{
@@ -18,8 +18,11 @@ use crate::{
     process::{ProcessSpec, log_tail},
 };
 
-/// From one round to the next, unless told otherwise.
+/// From one round to the next, unless told otherwise, and at the most.
 pub const EVERY_S: u64 = 600;
+pub const EVERY_MAX_S: u64 = 7 * 86_400;
+/// How long one may take; then it is ended, and the next round tries again.
+const PATIENCE: Duration = Duration::from_secs(3_600);
 /// Between a shard and the next, so that their work does not come at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,8 +53,12 @@ async fn take(layout: &Layout, shard: u8) -> Result<(), Error> {
     let dir = layout.shard(shard).to_string_lossy().into_owned();
     let spec = ProcessSpec::new("snapshot", Some(shard), "engine", layout).args(["snapshot", &dir]);
     let mut child = spec.spawn()?;
-    let status = child.wait().await.map_err(Error::file(&spec.log))?;
-    if !status.success() {
+    let ended = timeout(PATIENCE, child.wait()).await;
+    if ended.is_err() {
+        child.kill().await.map_err(Error::file(&spec.log))?;
+    }
+    let ended = ended.ok().transpose().map_err(Error::file(&spec.log))?;
+    if !ended.is_some_and(|status| status.success()) {
         return Err(Error::Snapshot { shard, tail: log_tail(&spec.log), log: spec.log });
     }
     if let Some(Newest { seq, .. }) = newest(layout, shard)? {

@@ -20,6 +20,8 @@ const MAGIC: [u8; 8] = *b"XCHGSNAP";
 const VERSION: u32 = 1;
 const SECTION_BYTES_MAX: usize = 1 << 20;
 const SUFFIX: &str = ".snapshot";
+/// Of one that is being written.
+const NEXT: &str = "next";
 
 /// Where a shard stood, and what its journals were like there.
 #[derive(
@@ -97,7 +99,7 @@ pub fn path_of(dir: &Path, seq: Seq) -> PathBuf {
 /// Writes a snapshot: it has its name only once all of it is on the disk.
 pub fn write(dir: &Path, stand: &Stand, state: &[u8]) -> Result<PathBuf, Error> {
     let path = path_of(dir, stand.seq);
-    let next = path.with_extension("next");
+    let next = path.with_extension(NEXT);
     let file = File::create(&next).map_err(Error::io("create", &next))?;
     let mut out = BufWriter::new(file);
     write_to(&mut out, stand, state).map_err(Error::io("write", &next))?;
@@ -145,10 +147,19 @@ pub fn read(path: &Path) -> Result<(Stand, Vec<u8>), Error> {
     Ok((trailer.stand, state))
 }
 
-/// Removes all but the newest, as many as are to be kept.
-pub fn prune(dir: &Path, keep: usize) -> Result<(), Error> {
-    for (_, path) in list(dir)?.into_iter().skip(keep) {
-        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+/// Removes all snapshots but those of these seqs, and what a process that was killed has left half
+/// written. The caller is the only one who writes here.
+pub fn prune(dir: &Path, keep: &[Seq]) -> Result<(), Error> {
+    for (seq, path) in list(dir)? {
+        if !keep.contains(&seq) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
+        let path = entry.map_err(Error::io("read", dir))?.path();
+        if path.extension().is_some_and(|extension| extension == NEXT) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
     }
     sync_dir(dir)
 }
@@ -241,16 +252,18 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_come_first_and_the_oldest_go() {
+    fn the_newest_come_first_and_all_but_the_good_go() {
         let temp = tempfile::tempdir().unwrap();
         assert_eq!(list(&temp.path().join("none")).unwrap(), []);
         for seq in [9, 1_000, 30] {
             write(temp.path(), &Stand { seq, ..STAND }, b"state").unwrap();
         }
-        fs::write(temp.path().join("00000000000000002000.next"), "half").unwrap();
+        let half = temp.path().join("00000000000000002000.next");
+        fs::write(&half, "half").unwrap();
         let seqs = |dir| list(dir).unwrap().into_iter().map(|(seq, _)| seq).collect::<Vec<_>>();
         assert_eq!(seqs(temp.path()), [1_000, 30, 9]);
-        prune(temp.path(), 2).unwrap();
-        assert_eq!(seqs(temp.path()), [1_000, 30]);
+        prune(temp.path(), &[9, 30, 77]).unwrap();
+        assert_eq!(seqs(temp.path()), [30, 9], "whichever are known to be good");
+        assert!(!half.exists());
     }
 }

@@ -25,8 +25,6 @@ mod file;
 
 pub use file::{Stand, list, read};
 
-/// Snapshots that are kept, the newest.
-const KEPT: usize = 2;
 const LOCK_FILE: &str = "LOCK";
 
 /// What came of an attempt.
@@ -45,6 +43,7 @@ pub fn take(data_dir: &Path) -> Result<Option<Taken>, Error> {
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     let _lock = lock(dir)?;
     let start = newest::<Engine>(&dirs, Seq::MAX)?;
+    let began_at = start.as_ref().map_or(0, |found| found.stand.seq);
     let (mut engine, mut stand) = match start {
         Some(Found { mind, stand, .. }) => (mind, stand),
         None => (Engine::new(CAPACITY), Stand::default()),
@@ -62,7 +61,8 @@ pub fn take(data_dir: &Path) -> Result<Option<Taken>, Error> {
     drop(engine);
     let path = file::write(dir, &stand, &state)?;
     verify(&path, &stand)?;
-    file::prune(dir, KEPT)?;
+    // the two that are known to be good
+    file::prune(dir, &[stand.seq, began_at])?;
     Ok(Some(Taken { stand, path, frames }))
 }
 
