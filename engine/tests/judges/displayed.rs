@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use protocol::{
     AccountId, Command, Event, Reject, SymbolId,
-    command::{CancelAll, Place, Tick},
+    command::{CancelAll, Place, SetLeverage, SetMarginMode, Tick},
     limits::{EARMARK_US, RECALL_WAIT_US, SWEEP_AFTER_US},
-    order::Side,
+    order::{MarginMode, OrderType, Side, TimeInForce},
 };
 
 use crate::{
@@ -99,14 +99,16 @@ proptest! {
     #[test]
     fn an_order_that_fits_is_never_short_of_margin(
         alice in 10_000i64..400_000,
-        steps in prop::collection::vec((0u8..11, 1usize..4, -4i64..5, 1i64..9), 1..40),
+        steps in prop::collection::vec((0u8..13, 1usize..4, -4i64..5, 1i64..9), 1..40),
     ) {
         let mut venue = Venue::new(alice);
         for (choice, shard, near, qty) in steps {
             let side = if choice % 2 == 0 { Side::Buy } else { Side::Sell };
             match choice {
                 0..=5 => {
-                    let (reject, fits) = venue.place(shard, limit(ALICE, side, 100 + near, qty));
+                    let order = limit(ALICE, side, 100 + near, qty);
+                    let order = if near == 4 { at_market(order) } else { order };
+                    let (reject, fits) = venue.place(shard, order);
                     prop_assert!(!(fits && reject == Reject::InsufficientMargin), "shard {shard}");
                 }
                 6 | 7 => {
@@ -115,6 +117,17 @@ proptest! {
                 }
                 8 => venue.mark(shard, 100 + near),
                 9 => venue.rest(),
+                10 => {
+                    let mode = if near < 0 { MarginMode::Cross } else { MarginMode::Isolated };
+                    let (account, symbol, _pad) = (AccountId(ALICE), SymbolId(1), 0);
+                    let set = SetMarginMode { account, symbol, mode, _pad };
+                    venue.cluster.send(shard, &Command::SetMarginMode(set));
+                }
+                11 => {
+                    let (account, symbol, _pad) = (AccountId(ALICE), SymbolId(1), 0);
+                    let set = SetLeverage { account, symbol, leverage: 3 + 2 * qty as u8, _pad };
+                    venue.cluster.send(shard, &Command::SetLeverage(set));
+                }
                 _ => {
                     let (account, symbol) = (AccountId(ALICE), SymbolId(1));
                     let all = CancelAll { account, symbol, _pad: [0; 2] };
@@ -124,6 +137,11 @@ proptest! {
             venue.pass_time();
         }
     }
+}
+
+fn at_market(order: Place) -> Place {
+    let (order_type, time_in_force) = (OrderType::Market, TimeInForce::Ioc);
+    Place { order_type, time_in_force, price: 0, ..order }
 }
 
 /// What shards have given back by themselves can be spent on any of them, and again.
