@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use protocol::{
     CommandKind, Event, Reject,
-    event::{CountdownSet, Fill, OrderAmended, OrderClosed, Trade},
+    event::{Fill, OrderAmended, OrderClosed, Trade},
     instrument::Brackets,
     order::{
         CashReason, CloseReason, OrderOrigin, OrderStatus, OrderType, PositionSide, Side,
@@ -16,10 +16,12 @@ use protocol::{
 use crate::{
     auditor_algos::AlgoBooks,
     auditor_funding::FundingBooks,
+    auditor_links::Links,
     auditor_liquidation::LiquidationBooks,
     auditor_margin::Modes,
     auditor_orders::{HeldBack, Rates},
     auditor_rest::Rests,
+    auditor_turns::Turns,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,9 @@ pub struct Order {
     pub filled: i64,
     quote: i128,
     pub reduce_only: bool,
-    good_till: u64,
+    pub good_till: u64,
+    /// Frames for which it has outlived its date.
+    pub late: usize,
     pub held_back: HeldBack,
     pub ended: bool,
 }
@@ -75,8 +79,7 @@ pub struct Auditor {
     pub cash: BTreeMap<u32, i64>,
     fees: i128,
     pub rates: Rates,
-    /// Messages to the ledger.
-    sent: u64,
+    pub links: Links,
     /// What was taken for a return that is still to be told.
     taken: Option<(u32, i64)>,
     /// Granted less returned.
@@ -92,20 +95,8 @@ pub struct Auditor {
     pub funding: FundingBooks,
     /// Symbols that were settled.
     pub settled: usize,
-    countdowns: BTreeMap<(u32, u16), u64>,
-    /// Whose countdown ended in this frame, before anything else happened to them.
-    over: Vec<(u32, u16)>,
-    /// The event at hand is what its owner asked for: a countdown that bounded work has not come
-    /// to yet may still be called off, and then nothing is cancelled.
-    asked: bool,
+    pub turns: Turns,
     pub rests: Rests,
-}
-
-impl Order {
-    /// It is open, and its date has come.
-    fn is_over(&self, now: u64) -> bool {
-        !self.ended && self.good_till != 0 && self.good_till <= now
-    }
 }
 
 impl Auditor {
@@ -113,10 +104,11 @@ impl Auditor {
     pub fn take(&mut self, ts: u64, events: &[Event]) {
         self.now = ts;
         self.accepted = None;
+        self.links.begin_frame();
         let works = self.algos.expect_work()
             || self.funding.expect_work(ts)
             || self.rests.expect_work(ts)
-            || self.countdowns.values().any(|at| *at <= ts)
+            || self.turns.expect_work(ts)
             || self.symbols.values().any(|symbol| symbol.settlement != 0)
             || self.expects_liquidation()
             || self.orders.values().any(|order| order.is_over(ts));
@@ -126,7 +118,7 @@ impl Auditor {
         let asked = matches!(events.last(), Some(Event::Outcome(outcome))
             if outcome.command == CommandKind::Countdown as u16 && outcome.reject.is_none());
         for (at, event) in events.iter().enumerate() {
-            self.asked = asked && at + 2 == events.len();
+            self.turns.asked = asked && at + 2 == events.len();
             self.funding.hear(ts, event, &self.positions);
             self.rests.hear(ts, event);
             self.hear(event);
@@ -142,7 +134,10 @@ impl Auditor {
             };
             assert!(events.iter().all(quiet), "a refused command changes nothing: {events:?}");
         }
-        self.algos.check(|symbol, order| self.orders[&(symbol, order)].ended);
+        let takes_orders = |symbol| self.funding.takes_orders(symbol);
+        let ended = |symbol, order| self.orders[&(symbol, order)].ended;
+        self.algos.check(ts, &self.turns, takes_orders, ended);
+        self.check_dates();
         self.check_held(events);
         self.check_countdowns();
         self.check_money();
@@ -196,6 +191,7 @@ impl Auditor {
                         quote: 0,
                         reduce_only: order.reduce_only,
                         good_till: order.good_till,
+                        late: 0,
                         held_back,
                         ended: false,
                     },
@@ -210,7 +206,7 @@ impl Auditor {
             }
             Event::AlgoChanged(change) => {
                 let order = self.orders.get(&(change.symbol.0, change.order.0));
-                self.algos.changed(change, order.is_some_and(|order| order.ended));
+                self.algos.changed(self.now, change, order.is_some_and(|order| order.ended));
             }
             Event::CountdownSet(set) => self.hear_countdown(set),
             Event::Level(level) => {
@@ -258,7 +254,8 @@ impl Auditor {
             }
             Event::Mark(mark) => {
                 self.symbols.get_mut(&mark.symbol.0).unwrap().mark = mark.mark;
-                self.algos.marked(mark.symbol.0, mark.mark);
+                let open = self.funding.takes_orders(mark.symbol.0);
+                self.algos.marked(mark.symbol.0, mark.mark, open);
                 self.let_parts_go();
                 // what was accepted before it, in this frame, was judged by another mark
                 self.accepted = None;
@@ -269,6 +266,9 @@ impl Auditor {
                 let cash = self.cash.entry(change.account.0).or_default();
                 *cash += change.delta;
                 assert_eq!(*cash, change.cash);
+                if change.reason == CashReason::GrantApplied {
+                    self.links.come_of_one(change);
+                }
                 if change.reason == CashReason::ReturnIssued {
                     let told = self.taken.replace((change.account.0, change.delta));
                     assert_eq!(told, None, "each return is told");
@@ -291,7 +291,10 @@ impl Auditor {
                 self.rates.accounts.insert(key, (fees.maker, fees.taker));
             }
             Event::ReturnIssued(back) => {
-                self.hear_sent(back.link_seq);
+                self.links.hear_sent(back.link_seq);
+                if back.lend != 0 {
+                    self.links.come_of_one(back);
+                }
                 let taken = self.taken.take().unwrap_or((back.account.0, 0));
                 assert_eq!(taken, (back.account.0, -back.amount), "{back:?}");
                 self.hear_return(back);
@@ -301,16 +304,17 @@ impl Auditor {
             }
             Event::LiquidationFeePaid(fee) => self.hear_liquidation_fee(fee),
             Event::DebtIssued(debt) => {
-                self.hear_sent(debt.link_seq);
+                self.links.hear_sent(debt.link_seq);
                 self.hear_debt(debt);
             }
-            Event::LinkApplied(_) => self.liquidation.heard += 1,
+            Event::LinkApplied(told) => self.hear_applied(told),
             Event::MarginCallIssued(call) => {
-                self.hear_sent(call.link_seq);
+                self.links.hear_sent(call.link_seq);
                 self.hear_call(call);
             }
             Event::HeldIssued(held) => {
-                self.hear_sent(held.link_seq);
+                self.links.hear_sent(held.link_seq);
+                self.links.come_of_one(held);
                 self.hear_held(held);
             }
             Event::LendSettled(_)
@@ -322,23 +326,6 @@ impl Auditor {
             | Event::PositionModeSettled(_) => {
                 panic!("a trading shard does not say {event:?}")
             }
-        }
-    }
-
-    /// Each message to the ledger has the next place in its stream.
-    fn hear_sent(&mut self, link_seq: u64) {
-        self.sent += 1;
-        assert_eq!(link_seq, self.sent, "messages to the ledger are dense");
-    }
-
-    fn hear_countdown(&mut self, set: &CountdownSet) {
-        let key = (set.account.0, set.symbol.0);
-        let before = self.countdowns.remove(&key);
-        if set.at != 0 {
-            assert!(set.at > self.now, "a countdown ends later: {set:?}");
-            self.countdowns.insert(key, set.at);
-        } else if before.is_some_and(|at| at <= self.now) && !self.asked {
-            self.over.push(key);
         }
     }
 
@@ -375,7 +362,8 @@ impl Auditor {
         if is_market {
             self.check_fees(trade, value);
             self.check_fill(trade, before);
-            self.algos.traded(symbol_id, trade.price);
+            let open = self.funding.takes_orders(symbol_id);
+            self.algos.traded(symbol_id, trade.price, open);
         } else {
             self.check_forced_trade(trade, before);
         }
@@ -419,7 +407,7 @@ impl Auditor {
         self.check_wallet(leg, before, after, value / i128::from(qty));
         self.positions.insert(leg, after);
         if before.qty != 0 && before.qty.signum() != after.qty.signum() {
-            self.algos.gone(fill.account.0, symbol);
+            self.algos.gone(leg);
         }
         let cash = self.cash.entry(fill.account.0).or_default();
         *cash += fill.pnl - fill.fee;
@@ -452,16 +440,6 @@ impl Auditor {
         assert!(order.tif != TimeInForce::Fok, "all or nothing: {closed:?}");
         if closed.reason == CloseReason::GoodTillDate {
             assert!(order.good_till != 0 && order.good_till <= self.now, "not yet: {closed:?}");
-        }
-    }
-
-    /// No order outlives its owner's countdown, but for what came in the same frame.
-    fn check_countdowns(&mut self) {
-        for (account, symbol) in std::mem::take(&mut self.over) {
-            let left = self.orders.iter().filter(|((of, _), order)| {
-                (*of, order.account, order.ended) == (symbol, account, false)
-            });
-            assert!(left.count() <= 1, "{account} on {symbol} has orders after its countdown");
         }
     }
 

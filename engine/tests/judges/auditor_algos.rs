@@ -1,20 +1,23 @@
 //! The auditor's books about conditional orders: it watches both prices itself, so it knows what
-//! may fire, and that each fires and ends once.
+//! may fire and what has to, and that each fires and ends once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     command::PlaceAlgo,
     event::AlgoChanged,
+    limits::MARGIN_CALL_GRACE_DOWN_US,
     order::{AlgoStatus, AlgoType, Side, WorkingType},
 };
+
+use crate::{auditor::Leg, auditor_turns::Turns};
 
 const ONE: i128 = 100_000_000;
 
 #[derive(Clone)]
 struct Waiting {
     terms: PlaceAlgo,
-    /// Its condition has held at some price since it was accepted.
+    /// Its condition has held at some price since it was accepted, while it could fire.
     held: bool,
     /// Of a trailing stop: its activation price has been met.
     met: bool,
@@ -22,8 +25,14 @@ struct Waiting {
     extreme: Option<i64>,
     /// Its position has gone since.
     gone: bool,
-    /// It has waited for a margin call.
-    called: bool,
+    /// The other one of its pair has fired in this frame.
+    unpaired: bool,
+    /// When it has begun to wait for a margin call.
+    called: Option<u64>,
+    /// Its symbol took no orders when its turn may have come: it fires at the next price.
+    parked: bool,
+    /// Frames for which it has been due.
+    due: usize,
 }
 
 #[derive(Clone, Default)]
@@ -61,22 +70,22 @@ impl AlgoBooks {
         self.protect.insert(symbol, protect);
     }
 
-    pub fn marked(&mut self, symbol: u16, mark: i64) {
+    pub fn marked(&mut self, symbol: u16, mark: i64, takes_orders: bool) {
         self.mark.insert(symbol, mark);
-        self.look(symbol);
+        self.look(symbol, takes_orders);
     }
 
-    pub fn traded(&mut self, symbol: u16, price: i64) {
+    pub fn traded(&mut self, symbol: u16, price: i64, takes_orders: bool) {
         self.last.insert(symbol, price);
-        self.look(symbol);
+        self.look(symbol, takes_orders);
     }
 
-    /// An account's position there is none any more, or has changed its side.
-    pub fn gone(&mut self, account: u32, symbol: u16) {
+    /// A position there is none any more, or it has changed its side.
+    pub fn gone(&mut self, leg: Leg) {
         for waiting in self.waiting.values_mut() {
             let terms = &waiting.terms;
-            waiting.gone |=
-                terms.close_position && (terms.account.0, terms.symbol.0) == (account, symbol);
+            let of = (terms.account.0, terms.symbol.0, terms.position_side as u8);
+            waiting.gone |= terms.close_position && of == leg;
         }
     }
 
@@ -91,8 +100,20 @@ impl AlgoBooks {
                 && (known.terms.side, known.terms.algo_type) == (terms.side, terms.algo_type)
         };
         assert!(!terms.close_position || !self.waiting.values().any(twin), "{terms:?}");
-        let (terms, held, met, gone, called) = (*terms, false, false, false, false);
-        self.waiting.insert(algo, Waiting { terms, held, met, extreme, gone, called });
+        self.waiting.insert(
+            algo,
+            Waiting {
+                terms: *terms,
+                held: false,
+                met: false,
+                extreme,
+                gone: false,
+                unpaired: false,
+                called: None,
+                parked: false,
+                due: 0,
+            },
+        );
     }
 
     pub fn order_accepted(&mut self, symbol: u16, order: u64) {
@@ -101,7 +122,7 @@ impl AlgoBooks {
         }
     }
 
-    pub fn changed(&mut self, change: &AlgoChanged, order_has_ended: bool) {
+    pub fn changed(&mut self, now: u64, change: &AlgoChanged, order_has_ended: bool) {
         let algo = change.algo.0;
         let key = (change.symbol.0, change.order.0);
         match change.status {
@@ -116,13 +137,15 @@ impl AlgoBooks {
                 let waiting = self.waiting.get_mut(&algo).unwrap();
                 assert!(change.activated && waiting.met, "activated when met: {change:?}");
                 self.activated += 1;
+                waiting.due = 0;
                 assert_eq!(waiting.extreme.replace(price), None, "activated once: {change:?}");
                 return;
             }
             AlgoStatus::Triggering => {
                 let waiting = self.waiting.get_mut(&algo).unwrap();
-                assert!(waiting.held && !waiting.called, "waits for margin once: {change:?}");
-                waiting.called = true;
+                let first = waiting.called.replace(now).is_none();
+                assert!(waiting.held && first, "waits for margin once: {change:?}");
+                assert!(!waiting.unpaired, "one of a pair acts: {change:?}");
                 self.called += 1;
                 return;
             }
@@ -133,6 +156,7 @@ impl AlgoBooks {
         }
         let waiting = self.waiting.remove(&algo).unwrap_or_else(|| panic!("ended: {change:?}"));
         let fires = matches!(change.status, AlgoStatus::Triggered | AlgoStatus::Rejected);
+        assert!(!fires || !waiting.unpaired, "one of a pair acts: {change:?}");
         assert!(!fires || waiting.held, "fires only when true: {change:?}");
         if change.status == AlgoStatus::Triggered {
             self.fired += 1;
@@ -141,29 +165,48 @@ impl AlgoBooks {
             self.announced = Some(key);
         }
         if change.status == AlgoStatus::Triggered && waiting.terms.close_position {
-            // its partner has to go in this frame
             for other in self.waiting.values_mut() {
-                other.gone |= is_partner(&waiting.terms, &other.terms);
+                other.unpaired |= is_partner(&waiting.terms, &other.terms);
             }
         }
     }
 
-    /// After a frame: what fired has its order, what ended has told so.
-    pub fn check(&self, ended: impl Fn(u16, u64) -> bool) {
+    /// After a frame: what fired has its order, and is the only one of its pair; what ended has
+    /// told so; and what is due does not wait for long.
+    pub fn check(
+        &mut self,
+        now: u64,
+        turns: &Turns,
+        takes_orders: impl Fn(u16) -> bool,
+        ended: impl Fn(u16, u64) -> bool,
+    ) {
         assert_eq!(self.announced, None, "what fires becomes an order");
         for (symbol, order) in self.orders.keys() {
             assert!(!ended(*symbol, *order), "the end of {order} on {symbol} is told");
         }
+        let most = turns.frames(self.waiting.len());
+        for (algo, waiting) in &mut self.waiting {
+            let terms = &waiting.terms;
+            assert!(!waiting.unpaired, "{algo} goes with the other one of its pair: {terms:?}");
+            let follows = waiting.met && waiting.extreme.is_none();
+            waiting.parked |= waiting.held && !takes_orders(terms.symbol.0);
+            let called = waiting.called.is_some_and(|at| now < at + MARGIN_CALL_GRACE_DOWN_US);
+            let fires = waiting.held && !waiting.parked && !called;
+            waiting.due = if waiting.gone || follows || fires { waiting.due + 1 } else { 0 };
+            assert!(waiting.due <= most, "{algo} has its turn: {terms:?}");
+        }
     }
 
-    fn look(&mut self, symbol: u16) {
+    fn look(&mut self, symbol: u16, takes_orders: bool) {
         let mut waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting.values_mut().filter(|known| known.terms.symbol.0 == symbol) {
             let protected = waiting.terms.price_protect && self.is_apart(symbol);
+            let may_fire = takes_orders && !protected;
+            waiting.parked &= !may_fire;
             let (terms, price) = (&waiting.terms, self.price(&waiting.terms));
             match &mut waiting.extreme {
                 Some(extreme) => {
-                    waiting.held |= !protected && has_come_back(terms, *extreme, price);
+                    waiting.held |= may_fire && has_come_back(terms, *extreme, price);
                     let further = match terms.side {
                         Side::Buy => price < *extreme,
                         Side::Sell => price > *extreme,
@@ -173,9 +216,9 @@ impl AlgoBooks {
                     }
                 }
                 None if terms.algo_type == AlgoType::TrailingStopMarket => {
-                    waiting.met |= !protected && self.holds(terms);
+                    waiting.met |= may_fire && self.holds(terms);
                 }
-                None => waiting.held |= !protected && self.holds(terms),
+                None => waiting.held |= may_fire && self.holds(terms),
             }
         }
         self.waiting = waiting;

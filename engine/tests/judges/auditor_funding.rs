@@ -132,6 +132,10 @@ impl FundingBooks {
         }
     }
 
+    pub fn takes_orders(&self, symbol: u16) -> bool {
+        matches!(self.state(symbol), SymbolState::Trading | SymbolState::ReduceOnly)
+    }
+
     fn state(&self, symbol: u16) -> SymbolState {
         match self.specs[&symbol].state {
             SymbolState::Trading if self.away.contains(&symbol) => SymbolState::ReduceOnly,

@@ -31,8 +31,6 @@ pub struct LiquidationBooks {
     pub calls: BTreeMap<u32, (u64, u64)>,
     /// An earlier call of the fund's has been closed.
     pub fund_was_refused: bool,
-    /// The ledger's messages that were applied.
-    pub heard: u64,
     pub debt_calls: usize,
     pub orders: usize,
     pub takeovers: usize,
@@ -121,7 +119,7 @@ impl Auditor {
     pub fn was_called(&self, account: u32) -> bool {
         let call = self.liquidation.calls.get(&account);
         call.is_some_and(|(at, heard)| {
-            self.liquidation.heard > *heard || self.now >= at + MARGIN_CALL_GRACE_US
+            self.links.applied > *heard || self.now >= at + MARGIN_CALL_GRACE_US
         })
     }
 
@@ -149,14 +147,17 @@ impl Auditor {
             let outside = [FUND, trade.taker.account.0].contains(&other.0);
             if let (false, Some((rank, true))) = (outside, self.rank(*other, trade)) {
                 let behind = rank < taken || rank == taken && (other.0, other.2) >= (leg.0, leg.2);
-                assert!(behind, "{other:?} has {rank}, {leg:?} {taken}: {trade:?}");
+                assert!(
+                    behind,
+                    "the first in rank goes first: {other:?} has {rank}, {leg:?} {taken}: {trade:?}"
+                );
             }
         }
     }
 
     /// Profit times leverage, or by it, of a position on the other side; and whether it bears the
     /// price for all that could be closed.
-    fn rank(&self, leg: Leg, trade: &Trade) -> Option<(i128, bool)> {
+    pub fn rank(&self, leg: Leg, trade: &Trade) -> Option<(i128, bool)> {
         let held = self.position(leg);
         if held.qty.signum() != trade.taker_side.sign() {
             return None;

@@ -39,7 +39,7 @@ impl Auditor {
             return;
         }
         self.liquidation.fund_was_refused |= self.was_called(0);
-        let heard = self.liquidation.heard;
+        let heard = self.links.applied;
         self.liquidation.calls.insert(call.account.0, (self.now, heard));
         if call.account.is_insurance() {
             // for what it is to take over

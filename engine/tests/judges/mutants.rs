@@ -18,14 +18,18 @@ use crate::{
 };
 
 /// Frames: their time and their events.
-type Run = Vec<(u64, Vec<Event>)>;
+pub type Run = Vec<(u64, Vec<Event>)>;
 
 /// The first is long, as debts are rare.
 const STEPS: [usize; 3] = [16_000, 2_500, 2_500];
 /// Of a run, so many places are damaged in turn.
 const PLACES: usize = 3;
 
-fn record(mut bench: Bench, steps: usize, mut act_of: impl FnMut(&mut Bench, &Step) -> Act) -> Run {
+pub fn record(
+    mut bench: Bench,
+    steps: usize,
+    mut act_of: impl FnMut(&mut Bench, &Step) -> Act,
+) -> Run {
     let (mut run, mut replay) = (Run::new(), Bench::new(1));
     for (header, payload) in bench.log.clone().iter().skip(replay.log.len()) {
         run.push((header.ts, replay.apply_bytes(header.kind, payload).events()));
@@ -40,7 +44,7 @@ fn record(mut bench: Bench, steps: usize, mut act_of: impl FnMut(&mut Bench, &St
     run
 }
 
-fn runs() -> [Run; 3] {
+pub fn runs() -> [Run; 3] {
     let (mut mark, mut other) = ([100; 2], [100; 2]);
     let grants = [(1, 30_000), (2, 400_000), (3, 600_000), (4, 90_000)];
     let jumping = record(Bench::trading(&grants), STEPS[0], |bench, step| {

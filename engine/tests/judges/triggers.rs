@@ -45,7 +45,7 @@ pub fn stop(account: u32, side: Side, trigger: i64, qty: i64) -> PlaceAlgo {
     conditional(account, AlgoType::StopMarket, side, trigger, qty)
 }
 
-fn closing(account: u32, algo_type: AlgoType, side: Side, trigger: i64) -> PlaceAlgo {
+pub fn closing(account: u32, algo_type: AlgoType, side: Side, trigger: i64) -> PlaceAlgo {
     PlaceAlgo { close_position: true, ..conditional(account, algo_type, side, trigger, 0) }
 }
 
