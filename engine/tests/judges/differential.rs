@@ -25,7 +25,7 @@ pub fn cases(slice: u32, full: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-fn is_full() -> bool {
+pub fn is_full() -> bool {
     std::env::var_os("EXCHANGE_FULL").is_some()
 }
 

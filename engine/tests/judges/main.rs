@@ -3,6 +3,7 @@
 //!
 //! A slice of the cases runs always; `EXCHANGE_FULL=1` runs the long form.
 
+mod again;
 mod allocation;
 mod auditor;
 mod auditor_algos;
@@ -30,6 +31,7 @@ mod flow_links;
 mod flow_operator;
 mod funding;
 mod garbage;
+mod gates;
 mod guard;
 mod hedge;
 mod invariants;
@@ -51,6 +53,9 @@ mod settling;
 mod snapshot;
 mod states;
 mod storm;
+mod storm_audit;
+mod storm_kills;
+mod storm_steps;
 mod sweeps;
 mod takeovers;
 mod trading;
