@@ -33,6 +33,20 @@ fn settled(events: &[Event]) -> Option<LendSettled> {
     })
 }
 
+/// What cash and a position with its entry value are worth at a mark, and what must stay.
+pub fn worth((cash, entry, lots): (i64, i64, i64), mark: i64) -> (i128, i128) {
+    let value = i128::from(lots) * i128::from(mark * spec(1).mult);
+    let table = brackets(1);
+    let rows = table.rows[..usize::from(table.count)].iter();
+    // each part of the value at its own bracket's rate
+    let parts = rows.map(|row| {
+        let part = value.abs().min(row.cap.into()) - i128::from(row.floor);
+        part.max(0) * i128::from(row.maintenance)
+    });
+    let must_stay = -(-parts.sum::<i128>()).div_euclid(100_000_000);
+    (i128::from(cash) + value - i128::from(entry), must_stay)
+}
+
 /// A ledger and three trading shards, with links that a test drives.
 pub struct Cluster {
     pub nodes: [Bench; 4],
@@ -128,19 +142,8 @@ impl Cluster {
 
     /// What an account has on a shard at a mark, with unrealised profit, and what it must keep.
     pub fn worth(&self, shard: u8, account: u32, mark: i64) -> (i128, i128) {
-        let of = |map: &BTreeMap<(u8, u32), i64>| {
-            i128::from(map.get(&(shard, account)).copied().unwrap_or(0))
-        };
-        let value = of(&self.positions) * i128::from(mark * spec(1).mult);
-        let table = brackets(1);
-        let rows = table.rows[..usize::from(table.count)].iter();
-        // each part of the value at its own bracket's rate
-        let parts = rows.map(|row| {
-            let part = value.abs().min(row.cap.into()) - i128::from(row.floor);
-            part.max(0) * i128::from(row.maintenance)
-        });
-        let must_stay = -(-parts.sum::<i128>()).div_euclid(100_000_000);
-        (of(&self.cash) + value - of(&self.entries), must_stay)
+        let of = |map: &BTreeMap<(u8, u32), i64>| map.get(&(shard, account)).copied().unwrap_or(0);
+        worth((of(&self.cash), of(&self.entries), of(&self.positions)), mark)
     }
 
     /// Sends an order as a gateway does: when it lacks margin, once more with what the ledger

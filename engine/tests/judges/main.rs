@@ -49,6 +49,7 @@ mod need;
 mod prices;
 mod recalls;
 mod rescue;
+mod rescue_kills;
 mod settling;
 mod snapshot;
 mod states;
