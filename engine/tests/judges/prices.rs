@@ -1,8 +1,11 @@
 //! The liquidation price that an owner is shown is the mark at which the engine finds him due.
 //!
 //! Accounts with random positions on two symbols, cross and isolated, in one or two legs and over
-//! bracket borders, are shown a price by the closed form. Then the mark goes there, on a copy of
-//! the engine: a tick before it nothing happens, a tick behind it the position is closed.
+//! bracket borders, are shown a price by the closed form. It is the last tick at which, without any
+//! rounding, what there is is as much as what must stay. On copies of the engine the mark goes
+//! there, a tick before it and a tick behind it: the position is closed at those of them, and only
+//! those, at which it is due by plain arithmetic. Then so much money comes that the price moves by
+//! a tick and is met to the unit, and one unit more, with which it is not.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +38,7 @@ const MARK: Ticks = 100;
 /// No mark of a case goes beyond.
 const MARK_MAX: Ticks = 100_000;
 const SYMBOLS: [u16; 2] = [1, 2];
+const E8: i128 = RATE_ONE as i128;
 
 /// What alice does on one symbol.
 #[derive(Clone, Debug)]
@@ -52,6 +56,22 @@ fn plan() -> impl Strategy<Value = Plan> {
     let leverage = prop::sample::select(vec![1u8, 2, 5, 10, 20]);
     (any::<bool>(), leverage, [order.clone(), order], 0i64..200_000)
         .prop_map(|(isolated, leverage, orders, moved)| Plan { isolated, leverage, orders, moved })
+}
+
+/// What is judged together: an isolated leg, or all that is cross, by one symbol's mark.
+#[derive(Clone, Copy)]
+struct Pool {
+    symbol: u16,
+    isolated: Option<u8>,
+}
+
+/// Prices that were shown: all, those in another bracket than the mark's, and those at which the
+/// position was closed.
+#[derive(Debug, Default)]
+struct Seen {
+    prices: usize,
+    borders: usize,
+    met: usize,
 }
 
 /// What alice has on a leg, as its last fill told.
@@ -215,99 +235,191 @@ impl Case {
         })
     }
 
-    /// Ticks by which rounding may move the price: one of its own, and what each leg's maintenance
-    /// margin, rounded up, is worth where a tick is worth less, as between two legs that are alike.
-    fn slack(&self, symbol: u16, price: Ticks, isolated: Option<u8>) -> Ticks {
-        let (one, table) = (i128::from(RATE_ONE), table(symbol));
-        let mult = i128::from(spec(symbol).mult);
-        let moved = self.legs.iter().filter(|((of, _), _)| *of == symbol);
-        let moved = moved.filter(|((_, leg), _)| isolated.is_none_or(|only| only == *leg));
-        let per_tick = moved.map(|(_, leg)| {
-            let lots = i128::from(leg.position.qty);
-            let bracket = table.bracket_of(lots.abs() * mult * i128::from(price));
-            (lots * one - lots.abs() * table.terms(bracket).0) * mult
+    /// The legs that are judged together and that the symbol's mark moves.
+    fn moved(&self, pool: Pool) -> impl Iterator<Item = &Leg> {
+        let legs = self.legs.iter().filter(move |((of, leg), _)| {
+            *of == pool.symbol && pool.isolated.is_none_or(|only| only == *leg)
         });
-        let per_tick = per_tick.sum::<i128>().abs().max(1);
-        // each leg there is on any symbol is rounded once
-        let rounded = self.legs.len() as i128 * one;
-        1 + i64::try_from(rounded.div_euclid(per_tick)).unwrap()
+        legs.map(|(_, leg)| leg)
     }
 
-    /// The price of what is due by itself, with so many lots in all.
-    fn check(
-        &self,
-        symbol: u16,
-        shown: Option<Ticks>,
-        lots: i64,
-        isolated: Option<u8>,
-    ) -> Result<bool, String> {
-        let closed = |mark| self.is_closed_at(symbol, mark, isolated);
-        let Some(price) = shown else {
+    /// At a mark, what a pool is worth and, each leg's unrounded and rounded, what must stay of it;
+    /// in 1e-8 of a unit.
+    fn worth_e8(&self, pool: Pool, mark: Ticks) -> (i128, i128, i128) {
+        let Backing { cash, other_pnl, other_maintenance } = self.backing_of(pool);
+        let mut worth = (cash + other_pnl - other_maintenance) * E8;
+        let (mut exact, mut rounded) = (0, 0);
+        for Leg { position, .. } in self.moved(pool) {
+            let lots = i128::from(position.qty) * i128::from(spec(pool.symbol).mult);
+            let value = lots * i128::from(mark);
+            worth += (value - i128::from(position.entry)) * E8;
+            let kept = kept_e8(pool.symbol, value.abs());
+            exact += kept;
+            rounded += -(-kept).div_euclid(E8) * E8;
+        }
+        (worth, exact, rounded)
+    }
+
+    /// What there is more than what must stay.
+    fn excess_e8(&self, pool: Pool, mark: Ticks) -> i128 {
+        let (worth, exact, _) = self.worth_e8(pool, mark);
+        worth - exact
+    }
+
+    fn is_due_at(&self, pool: Pool, mark: Ticks) -> bool {
+        let (worth, _, rounded) = self.worth_e8(pool, mark);
+        worth <= rounded
+    }
+
+    /// The price that is shown is where it is to be. Returns the tick behind it, and which side
+    /// that is on.
+    fn check(&self, pool: Pool, seen: &mut Seen) -> Result<Option<(Ticks, Ticks)>, String> {
+        let closed = |mark| self.is_closed_at(pool.symbol, mark, pool.isolated);
+        let Some(price) = self.shown(pool) else {
             return match [1, MARK, MARK_MAX].into_iter().find(|mark| closed(*mark)) {
-                None => Ok(false),
+                None => Ok(None),
                 Some(mark) => Err(format!("closed at {mark}, and no price is shown")),
             };
         };
         if !(2..MARK_MAX).contains(&price) {
-            return Ok(false);
+            return Ok(None);
         }
         // the price is rounded towards the mark, which is on its safe side
+        let lots: i64 = self.moved(pool).map(|leg| leg.position.qty).sum();
         let is_below = if price == MARK { lots > 0 } else { price < MARK };
-        let slack = self.slack(symbol, price, isolated);
-        let (safe, due) =
-            if is_below { (price + slack, price - slack) } else { (price - slack, price + slack) };
-        if due < 1 {
-            return Ok(false);
+        let behind = if is_below { -1 } else { 1 };
+        if self.excess_e8(pool, price) < 0 {
+            return Err(format!("{price} is behind what it is to be"));
         }
-        if closed(safe) {
-            return Err(format!("closed at {safe}, before {price}"));
+        if self.excess_e8(pool, price + behind) >= 0 {
+            return Err(format!("{price} is before what it is to be"));
         }
-        if !closed(due) {
-            return Err(format!("not closed at {due}, behind {price}"));
+        for mark in [price - behind, price, price + behind] {
+            let (is, should) = (closed(mark), self.is_due_at(pool, mark));
+            if is != should {
+                return Err(format!("closed at {mark}: {is}, of {price}; due: {should}"));
+            }
         }
-        Ok(true)
+        seen.prices += 1;
+        seen.met += usize::from(closed(price));
+        let crosses = |leg: &Leg| {
+            let bracket = |mark| {
+                let value = leg.position.value(mark, spec(pool.symbol).mult).abs();
+                table(pool.symbol).bracket_of(value)
+            };
+            bracket(price) != bracket(MARK)
+        };
+        seen.borders += usize::from(self.moved(pool).any(crosses));
+        Ok(Some((price + behind, behind)))
     }
 
-    /// Checks each price that alice is shown; how many there were.
-    fn check_all(&self) -> Result<usize, String> {
-        let mut prices = 0;
-        let of = |symbol, side: PositionSide| {
-            self.legs.get(&(symbol, side as u8)).copied().unwrap_or_default()
-        };
-        for symbol in SYMBOLS {
-            let (mult, table) = (spec(symbol).mult, table(symbol));
-            let [both, long, short] = [PositionSide::Both, PositionSide::Long, PositionSide::Short]
-                .map(|side| (side, of(symbol, side)));
-            if self.is_isolated(symbol) {
-                for (side, leg) in [both, long, short] {
-                    let alone = Backing { cash: leg.wallet.into(), ..Backing::default() };
-                    let shown = liquidation_price(&leg.position, &alone, &table, mult);
-                    if leg.position.qty != 0 {
-                        prices += usize::from(self.check(
-                            symbol,
-                            shown,
-                            leg.position.qty,
-                            Some(side as u8),
-                        )?);
-                    }
-                }
-                continue;
-            }
-            let backing = self.backing(symbol);
-            let shown = match both.1.position.qty {
-                0 => {
-                    let (long, short) = (&long.1.position, &short.1.position);
-                    legs_liquidation_price(long, short, MARK, &backing, &table, mult)
-                }
-                _ => liquidation_price(&both.1.position, &backing, &table, mult),
-            };
-            let held = [both, long, short].map(|(_, leg)| leg.position.qty);
-            if held != [0; 3] {
-                prices += usize::from(self.check(symbol, shown, held.iter().sum(), None)?);
+    /// As [`Self::check`]; then again with so much money that a further tick is met to the unit,
+    /// and with one unit more: the next tick, and those around the borders behind it.
+    fn check_to_the_unit(&self, pool: Pool, seen: &mut Seen) -> Result<(), String> {
+        let Some((next, behind)) = self.check(pool, seen)? else { return Ok(()) };
+        let borders = self.borders(pool).into_iter().filter(|tick| (tick - next) * behind > 0);
+        for tick in std::iter::once(next).chain(borders) {
+            let lacking = -self.excess_e8(pool, tick).div_euclid(E8) as i64;
+            for more in [lacking, lacking + 1] {
+                let mut richer = self.fork();
+                richer.give(pool, more);
+                richer.check(pool, seen).map_err(|fault| format!("with {more} more: {fault}"))?;
             }
         }
-        Ok(prices)
+        Ok(())
     }
+
+    /// The last tick of each bracket but the highest, and the first of the next.
+    fn borders(&self, pool: Pool) -> Vec<Ticks> {
+        let brackets = brackets(pool.symbol);
+        let mult = spec(pool.symbol).mult;
+        let of_leg = |leg: &Leg| {
+            let rows = brackets.rows[..usize::from(brackets.count) - 1].iter();
+            let lots = leg.position.qty.abs().max(1);
+            rows.map(|row| row.cap / (lots * mult)).collect::<Vec<_>>()
+        };
+        let last = self.moved(pool).flat_map(of_leg);
+        let both = last.flat_map(|tick| [tick, tick + 1]);
+        both.filter(|tick| (2..MARK_MAX).contains(tick)).collect()
+    }
+
+    /// Gives a pool money.
+    fn give(&mut self, pool: Pool, amount: i64) {
+        let said = self.bench.grant(ALICE, amount);
+        self.hear(&said);
+        if let Some(leg) = pool.isolated {
+            let (account, symbol) = (AccountId(ALICE), SymbolId(pool.symbol));
+            let position_side = PositionSide::from_u8(leg).unwrap();
+            let moved = MoveMargin { account, symbol, position_side, _pad: 0, amount };
+            self.send(&Command::MoveMargin(moved));
+        }
+    }
+
+    fn fork(&self) -> Self {
+        let (bench, plans, legs) = (self.bench.fork(), self.plans.clone(), self.legs.clone());
+        Self { bench, plans, legs, cash: self.cash }
+    }
+
+    fn backing_of(&self, pool: Pool) -> Backing {
+        match pool.isolated {
+            None => self.backing(pool.symbol),
+            Some(leg) => {
+                let wallet = self.legs[&(pool.symbol, leg)].wallet;
+                Backing { cash: wallet.into(), ..Backing::default() }
+            }
+        }
+    }
+
+    /// What alice is shown.
+    fn shown(&self, pool: Pool) -> Option<Ticks> {
+        let (mult, table) = (spec(pool.symbol).mult, table(pool.symbol));
+        let backing = self.backing_of(pool);
+        let of = |side: PositionSide| {
+            let leg = self.legs.get(&(pool.symbol, side as u8)).copied();
+            leg.unwrap_or_default().position
+        };
+        if let Some(leg) = pool.isolated {
+            let position = self.legs[&(pool.symbol, leg)].position;
+            return liquidation_price(&position, &backing, &table, mult);
+        }
+        let [both, long, short] =
+            [PositionSide::Both, PositionSide::Long, PositionSide::Short].map(of);
+        match both.qty {
+            0 => legs_liquidation_price(&long, &short, MARK, &backing, &table, mult),
+            _ => liquidation_price(&both, &backing, &table, mult),
+        }
+    }
+
+    /// Checks each price that alice is shown.
+    fn check_all(&self, seen: &mut Seen) -> Result<(), String> {
+        for symbol in SYMBOLS {
+            let legs =
+                self.legs.iter().filter(|((of, _), leg)| *of == symbol && leg.position.qty != 0);
+            let legs: Vec<u8> = legs.map(|((_, leg), _)| *leg).collect();
+            let pools: Vec<Option<u8>> = match self.is_isolated(symbol) {
+                true => legs.into_iter().map(Some).collect(),
+                false => legs.first().map(|_| None).into_iter().collect(),
+            };
+            for isolated in pools {
+                self.check_to_the_unit(Pool { symbol, isolated }, seen)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What must stay of a position of some value, in 1e-8 of a unit and not rounded: each part of the
+/// value by the rate of the bracket that it is in.
+fn kept_e8(symbol: u16, value: i128) -> i128 {
+    let brackets = brackets(symbol);
+    let rows = &brackets.rows[..usize::from(brackets.count)];
+    let last = rows.len() - 1;
+    let parts = rows.iter().enumerate().map(|(at, row)| {
+        let cap = if at == last { i128::MAX } else { row.cap.into() };
+        let part = value.min(cap) - i128::from(row.floor);
+        part.max(0) * i128::from(row.maintenance)
+    });
+    parts.sum()
 }
 
 fn table(symbol: u16) -> BracketTable {
@@ -324,22 +436,24 @@ proptest! {
     #[test]
     fn the_price_shown_is_the_mark_that_liquidates((plans, hedge, cash, back) in case()) {
         let case = Case::new(plans, hedge, cash, back);
-        if let Err(fault) = case.check_all() {
+        if let Err(fault) = case.check_all(&mut Seen::default()) {
             prop_assert!(false, "{}: {:?}", fault, case.plans);
         }
     }
 }
 
-/// Most cases show a price that a mark can reach.
+/// Most cases show a price that a mark can reach, some in another bracket than the mark's; and some
+/// are met at the very price.
 #[test]
 fn cases_show_prices() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let prices = std::cell::Cell::new(0);
+    let seen = std::cell::RefCell::new(Seen::default());
     let checked = runner.run(&case(), |(plans, hedge, cash, back)| {
-        let found = Case::new(plans, hedge, cash, back).check_all();
-        prices.set(prices.get() + found.map_err(TestCaseError::fail)?);
-        Ok(())
+        let case = Case::new(plans, hedge, cash, back);
+        case.check_all(&mut seen.borrow_mut()).map_err(TestCaseError::fail)
     });
     checked.unwrap();
-    assert!(prices.get() > 250, "{} prices in 256 cases", prices.get());
+    let seen = seen.into_inner();
+    let some = seen.prices > 1_500 && seen.borders > 500 && seen.met > 500;
+    assert!(some, "of 256 cases: {seen:?}");
 }
