@@ -5,16 +5,11 @@ use proptest::prelude::*;
 use crate::{
     bench::{Bench, outcome},
     flow::{self, Act, Step},
-    flow_links, invariants,
+    flow_links,
     jumps::jumping_act,
+    long::{Played, count_applied, play},
     twin::Twin,
 };
-
-/// Cases of each judge here, and of each in `invariants`: see [`the_flows_are_long_enough`].
-const SLICE: u32 = 3_600;
-const FULL: u32 = 60_000;
-/// Random commands that all of them apply together, at least, in the slice and in the long form.
-const COMMANDS: [u64; 2] = [2_000_000, 10_000_000];
 
 /// How many cases a judge plays.
 pub fn cases(slice: u32, full: u32) -> ProptestConfig {
@@ -27,28 +22,6 @@ pub fn cases(slice: u32, full: u32) -> ProptestConfig {
 
 pub fn is_full() -> bool {
     std::env::var_os("EXCHANGE_FULL").is_some()
-}
-
-#[test]
-fn the_flows_are_long_enough() {
-    let judges = [
-        (include_str!("differential.rs"), [SLICE, FULL]),
-        (include_str!("invariants.rs"), invariants::CASES),
-    ];
-    let commands = |form: usize| -> u64 {
-        let of_file = |(source, cases): &(&str, [u32; 2])| {
-            // a vector's length is drawn evenly; these words are not meant
-            let steps = source.split(concat!("in flow", "::steps(")).skip(1);
-            let most = steps.map(|rest| rest.split(')').next().unwrap().parse::<u64>().unwrap());
-            most.sum::<u64>() / 2 * u64::from(cases[form])
-        };
-        judges.iter().map(of_file).sum()
-    };
-    for (form, least) in COMMANDS.into_iter().enumerate() {
-        let commands = commands(form);
-        assert!(commands >= least, "{commands} of {least}");
-    }
-    println!("{} random commands", commands(usize::from(is_full())));
 }
 
 /// Plays the bench's log so far to a new twin.
@@ -65,7 +38,7 @@ fn compare(
     steps: &[Step],
     mut act_of: impl FnMut(&mut Bench, &Step) -> Act,
 ) -> Result<(), TestCaseError> {
-    let mut twin = twin_of(bench);
+    let (mut twin, before) = (twin_of(bench), bench.seq);
     for step in steps {
         let act = act_of(bench, step);
         let (envelope, command) = act.parts();
@@ -79,68 +52,73 @@ fn compare(
         }
         flow::counted(bench, &act, outcome(&said).reject);
     }
+    count_applied(bench.seq - before);
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(cases(SLICE, FULL))]
-
-    #[test]
-    fn a_trading_shard_is_its_twin(
-        steps in flow::steps(120), cash in prop::array::uniform4(0i64..60_000),
-        work in prop::sample::select(vec![1, 2, 64, usize::MAX]), isolated: u16,
-        hedged: u16,
-    ) {
+#[test]
+pub fn a_trading_shard_is_its_twin() -> Played {
+    let cash = prop::array::uniform4(0i64..60_000);
+    let work = prop::sample::select(vec![1, 2, 64, usize::MAX]);
+    let flows = (flow::steps(120), cash, work, any::<u16>(), any::<u16>());
+    play(a_trading_shard_is_its_twin, &flows, |(steps, cash, work, isolated, hedged)| {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
         let mut bench = Bench::trading_with_work(&grants, work);
         bench.isolate(isolated);
         bench.hedge(hedged);
         let mut mark = [100; 2];
-        compare(&mut bench, &steps, |bench, step| flow::trading_act(bench, step, &mut mark))?;
-    }
+        compare(&mut bench, &steps, |bench, step| flow::trading_act(bench, step, &mut mark))
+    })
+}
 
-    #[test]
-    fn a_shard_of_reducers_is_its_twin(steps in flow::steps(150)) {
+#[test]
+pub fn a_shard_of_reducers_is_its_twin() -> Played {
+    play(a_shard_of_reducers_is_its_twin, &flow::steps(150), |steps| {
         let mut bench = Bench::trading(&[(1, 90_000_000), (2, 90_000_000), (3, 90_000_000)]);
-        compare(&mut bench, &steps, flow::reducing_act)?;
-    }
+        compare(&mut bench, &steps, flow::reducing_act)
+    })
+}
 
-    #[test]
-    fn a_shard_under_jumping_marks_is_its_twin(
-        steps in flow::steps(150), cash in prop::array::uniform4(1i64..30_000),
-        work in prop::sample::select(vec![1, 2, 64]),
-    ) {
+#[test]
+pub fn a_shard_under_jumping_marks_is_its_twin() -> Played {
+    let cash = prop::array::uniform4(1i64..30_000);
+    let flows = (flow::steps(150), cash, prop::sample::select(vec![1, 2, 64]));
+    play(a_shard_under_jumping_marks_is_its_twin, &flows, |(steps, cash, work)| {
         let grants: Vec<_> = (1..).zip(cash).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
-        compare(&mut Bench::trading_with_work(&grants, work), &steps, act)?;
-    }
+        compare(&mut Bench::trading_with_work(&grants, work), &steps, act)
+    })
+}
 
-    #[test]
-    fn a_shard_of_large_positions_is_its_twin(
-        steps in flow::steps(150), cash in prop::array::uniform4(1i64..3_000_000),
-        work in prop::sample::select(vec![1, 2, 64]),
-    ) {
+#[test]
+pub fn a_shard_of_large_positions_is_its_twin() -> Played {
+    let cash = prop::array::uniform4(1i64..3_000_000);
+    let flows = (flow::steps(150), cash, prop::sample::select(vec![1, 2, 64]));
+    play(a_shard_of_large_positions_is_its_twin, &flows, |(steps, cash, work)| {
         let grants: Vec<_> = (1..).zip(cash).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
-        compare(&mut Bench::large(&grants, work), &steps, act)?;
-    }
+        compare(&mut Bench::large(&grants, work), &steps, act)
+    })
+}
 
-    #[test]
-    fn a_shard_that_funds_is_its_twin(
-        steps in flow::steps(150), cash in prop::array::uniform3(40i64..5_000),
-    ) {
+#[test]
+pub fn a_shard_that_funds_is_its_twin() -> Played {
+    let flows = (flow::steps(150), prop::array::uniform3(40i64..5_000));
+    play(a_shard_that_funds_is_its_twin, &flows, |(steps, cash)| {
         let grants: Vec<_> = (1..).zip(cash.map(|amount| amount << 32)).collect();
         let mut mark = 1_000;
         let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
         let mut bench = Bench::funded(&grants);
         bench.hedge(1 << 3);
-        compare(&mut bench, &steps, act)?;
-    }
+        compare(&mut bench, &steps, act)
+    })
+}
 
-    #[test]
-    fn a_ledger_is_its_twin(steps in flow::steps(120)) {
-        compare(&mut Bench::new(0), &steps, flow_links::ledger_act)?;
-    }
+#[test]
+pub fn a_ledger_is_its_twin() -> Played {
+    play(a_ledger_is_its_twin, &flow::steps(120), |steps| {
+        compare(&mut Bench::new(0), &steps, flow_links::ledger_act)
+    })
 }

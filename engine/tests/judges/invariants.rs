@@ -10,14 +10,11 @@ use crate::{
     auditor_funding::FundingBooks,
     auditor_liquidation::LiquidationBooks,
     bench::{Bench, WORK_PER_TURN, outcome},
-    differential::cases,
     flow::{self, Act, Step},
     flow_links,
     jumps::jumping_act,
+    long::{Played, count_applied, play},
 };
-
-/// Of each judge, in the slice and in the long form.
-pub const CASES: [u32; 2] = [3_200, 50_000];
 
 /// Plays steps under the auditor's eyes.
 pub fn audited(
@@ -31,6 +28,7 @@ pub fn audited(
     for (header, payload) in bench.log.clone().iter().skip(replay.log.len()) {
         auditor.take(header.ts, &replay.apply_bytes(header.kind, payload).events());
     }
+    let before = bench.seq;
     for step in steps {
         let act = act_of(bench, step);
         let (envelope, command) = act.parts();
@@ -38,56 +36,64 @@ pub fn audited(
         auditor.take(bench.ts, &events);
         flow::counted(bench, &act, outcome(&events).reject);
     }
+    count_applied(bench.seq - before);
     auditor
 }
 
-proptest! {
-    #![proptest_config(cases(CASES[0], CASES[1]))]
-
-    #[test]
-    fn every_step_of_reducers_holds_the_invariants(steps in flow::steps(150)) {
+#[test]
+pub fn every_step_of_reducers_holds_the_invariants() -> Played {
+    play(every_step_of_reducers_holds_the_invariants, &flow::steps(150), |steps| {
         let mut bench = Bench::trading(&[(1, 90_000_000), (2, 90_000_000), (3, 90_000_000)]);
         audited(&mut bench, &steps, flow::reducing_act);
-    }
+        Ok(())
+    })
+}
 
-    #[test]
-    fn every_step_under_jumping_marks_holds_the_invariants(
-        steps in flow::steps(150), cash in prop::array::uniform4(1i64..30_000),
-        work in prop::sample::select(vec![1, 2, 3, 64]),
-    ) {
+#[test]
+pub fn every_step_under_jumping_marks_holds_the_invariants() -> Played {
+    let cash = prop::array::uniform4(1i64..30_000);
+    let flows = (flow::steps(150), cash, prop::sample::select(vec![1, 2, 3, 64]));
+    play(every_step_under_jumping_marks_holds_the_invariants, &flows, |(steps, cash, work)| {
         let grants: Vec<_> = (1..).zip(cash).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
         audited(&mut Bench::trading_with_work(&grants, work), &steps, act);
-    }
+        Ok(())
+    })
+}
 
-    #[test]
-    fn every_step_of_large_positions_holds_the_invariants(
-        steps in flow::steps(150), cash in prop::array::uniform4(1i64..3_000_000), work in 1usize..4,
-    ) {
+#[test]
+pub fn every_step_of_large_positions_holds_the_invariants() -> Played {
+    let flows = (flow::steps(150), prop::array::uniform4(1i64..3_000_000), 1usize..4);
+    play(every_step_of_large_positions_holds_the_invariants, &flows, |(steps, cash, work)| {
         let grants: Vec<_> = (1..).zip(cash).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| jumping_act(bench, step, &mut mark);
         audited(&mut Bench::large(&grants, work), &steps, act);
-    }
+        Ok(())
+    })
+}
 
-    #[test]
-    fn every_step_of_funding_holds_the_invariants(
-        steps in flow::steps(150), cash in prop::array::uniform3(40i64..5_000),
-    ) {
+#[test]
+pub fn every_step_of_funding_holds_the_invariants() -> Played {
+    let flows = (flow::steps(150), prop::array::uniform3(40i64..5_000));
+    play(every_step_of_funding_holds_the_invariants, &flows, |(steps, cash)| {
         let grants: Vec<_> = (1..).zip(cash.map(|amount| amount << 32)).collect();
         let mut mark = 1_000;
         let act = |bench: &mut Bench, step: &Step| flow::funding_act(bench, step, &mut mark);
         let mut bench = Bench::funded(&grants);
         bench.hedge(1 << 3);
         audited(&mut bench, &steps, act);
-    }
+        Ok(())
+    })
+}
 
-    #[test]
-    fn every_step_holds_the_invariants(
-        steps in flow::steps(150), cash in prop::array::uniform5(0i64..80_000),
-        work in prop::sample::select(vec![0, 1, 2, 3, 64, 64]), isolated: u16, hedged: u16,
-    ) {
+#[test]
+pub fn every_step_holds_the_invariants() -> Played {
+    let cash = prop::array::uniform5(0i64..80_000);
+    let work = prop::sample::select(vec![0, 1, 2, 3, 64, 64]);
+    let flows = (flow::steps(150), cash, work, any::<u16>(), any::<u16>());
+    play(every_step_holds_the_invariants, &flows, |(steps, cash, work, isolated, hedged)| {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
         let mut mark = [100; 2];
         let act = |bench: &mut Bench, step: &Step| flow::trading_act(bench, step, &mut mark);
@@ -95,7 +101,8 @@ proptest! {
         bench.isolate(isolated);
         bench.hedge(hedged);
         audited(&mut bench, &steps, act);
-    }
+        Ok(())
+    })
 }
 
 /// Steps that are the same in each run.

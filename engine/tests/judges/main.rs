@@ -41,6 +41,7 @@ mod lacking;
 mod lending;
 mod liquidation;
 mod listing;
+mod long;
 mod modes;
 mod money;
 mod mutants;
