@@ -136,8 +136,10 @@ impl Ledger {
         out: &mut Output<'_, S>,
     ) -> u16 {
         let wallet = &self.wallets[at];
-        // free may be negative; what is lacking stays within what a message may ask for
-        let amount = (i128::from(pending.amount) - i128::from(wallet.free)).min(CASH_MAX.into());
+        // what comes repays first; free may be negative; what is lacking stays within what a
+        // message may ask for
+        let lacking = i128::from(pending.amount) - i128::from(wallet.free) + wallet.debt;
+        let amount = lacking.min(CASH_MAX.into());
         let (amount, shards) = (amount as Cash, wallet.shards);
         let mut asked = 0;
         for shard in 1..self.shards {

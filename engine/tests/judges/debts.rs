@@ -85,6 +85,22 @@ fn a_debt_keeps_money_in() {
     assert!(settled(&ledger.ok(&withdraw(ALICE, 1, 1))).is_none(), "shard 1 is asked");
 }
 
+/// What comes back repays first, so that is asked for, too: else what is lent, or an account in need
+/// gets, is less than there is.
+#[test]
+fn what_is_recalled_repays_too() {
+    let mut ledger = Bench::new(0);
+    ledger.ok(&deposit(ALICE, 1, 2_000));
+    ledger.ok(&lend(ALICE, 1, 2_000));
+    owes(&mut ledger, 700);
+    let events = ledger.ok(&lend(ALICE, 2, 500));
+    let asked = events.iter().find_map(|event| match event {
+        Event::RecallIssued(recall) => Some((recall.to, recall.amount)),
+        _ => None,
+    });
+    assert_eq!(asked, Some((ShardId(1), 1_200)));
+}
+
 #[test]
 fn a_debt_that_comes_twice_is_one() {
     let mut ledger = Bench::new(0);

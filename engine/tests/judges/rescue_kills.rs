@@ -58,6 +58,9 @@ struct Book {
     cash: BTreeMap<u32, i64>,
     entries: BTreeMap<u32, i64>,
     positions: BTreeMap<u32, i64>,
+    /// By account, what was granted a short time ago, which is not given away again, and until
+    /// when.
+    earmarks: BTreeMap<u32, (i64, u64)>,
     /// By account, the last.
     calls: BTreeMap<u32, Call>,
 }
@@ -153,7 +156,10 @@ impl World {
         if let Command::Grant(grant) = command
             && outcome(&events).reject == Reject::None
         {
-            let account = grant.account.0;
+            let (account, ts) = (grant.account.0, self.nodes[node].ts);
+            let (earmark, until) = self.books[node].earmarks.entry(account).or_default();
+            *earmark = grant.amount + if *until > ts { *earmark } else { 0 };
+            *until = ts + EARMARK_US;
             let answer = (self.marks, self.elsewhere(account, node));
             if let Some(call) = self.books[node].calls.get_mut(&account)
                 && call.number == grant.call
@@ -222,7 +228,10 @@ impl World {
                     _ => 0,
                 }
             });
-            (equity - (6 * must_stay + 4).div_euclid(5)).max(0) + i128::from(said.sum::<i64>())
+            let (earmark, until) = book.earmarks.get(&account).copied().unwrap_or_default();
+            let earmark = if until > self.now { earmark.into() } else { 0 };
+            let spare = equity - (6 * must_stay + 4).div_euclid(5) - earmark;
+            spare.max(0) + i128::from(said.sum::<i64>())
         });
         let free = self.books[0].cash.get(&account).copied().unwrap_or(0);
         spare.sum::<i128>() + i128::from(free).max(0)

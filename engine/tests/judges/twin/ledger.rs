@@ -291,7 +291,8 @@ impl Ledger {
 
     fn ask(&mut self, context: &Context, waiting: Waiting, events: &mut Vec<Event>) {
         let account = waiting.account;
-        let lacking = waiting.amount - self.wallets[&account].free;
+        let wallet = &self.wallets[&account];
+        let lacking = waiting.amount - wallet.free + wallet.debt;
         for shard in &waiting.from {
             let stream = self.streams.get_mut(shard).unwrap();
             stream.sent += 1;
