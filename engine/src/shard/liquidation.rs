@@ -248,7 +248,8 @@ impl Shard {
     }
 
     /// Takes from the account, for the insurance fund, a part of what it got better than the
-    /// bankruptcy price: that has come into its cash, also where the position is isolated.
+    /// bankruptcy price: that has come into its cash, also where the position is isolated. The fund
+    /// pays itself nothing.
     fn take_liquidation_fee<S: Sink>(
         &mut self,
         target: &Target,
@@ -261,7 +262,7 @@ impl Shard {
         let spec = &symbol.spec;
         let (side, price) = (target.order.side, target.order.limit);
         let fee = liquidation::liquidation_fee(side, got, price, spec.mult, spec.liquidation_fee);
-        if fee == 0 {
+        if fee == 0 || place == self.fund() {
             return;
         }
         let (symbol, position_side) = (spec.symbol, holding.side);

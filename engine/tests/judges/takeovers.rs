@@ -2,7 +2,7 @@
 //! due, sells it as the book allows, and may come due itself.
 
 use protocol::{
-    AccountId, Command, SymbolId,
+    AccountId, Command, Event, SymbolId,
     command::{Grant, Place, PlaceAlgo, SetMarginMode},
     event::{Fill, Trade},
     instrument::{Brackets, SymbolSpec},
@@ -173,6 +173,19 @@ fn the_fund_comes_due_itself() {
     let said = due(&mut bench, 867);
     assert_eq!(forced(&said), [(OrderOrigin::Unwind, FUND, 867, 2)]);
     assert_eq!(traded(&said), [(TradeKind::Book, 868, 2, BOB)]);
+}
+
+/// What is got above its bankruptcy price pays a fee to the fund, which is who is closed here.
+#[test]
+fn the_fund_pays_itself_no_fee() {
+    let mut bench = long(300_000);
+    due(&mut bench, 882);
+    bench.ok(&Command::Place(limit(BOB, Side::Buy, 845, 10)));
+    let said = due(&mut bench, 866);
+    assert_eq!(traded(&said)[0], (TradeKind::Book, 845, 10, BOB));
+    let is_fee = |event: &Event| matches!(event, Event::LiquidationFeePaid(_));
+    assert!(!said.iter().any(is_fee), "{said:?}");
+    assert_eq!(cash_changes(&said, FUND, CashReason::Insurance), []);
 }
 
 /// Lots worth 10,000 of the asset at 1,000, and one bracket: 1 % must stay. Alice is long 40 at

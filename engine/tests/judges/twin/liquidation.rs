@@ -309,7 +309,7 @@ impl Shard {
             Side::Buy => least - order.quote,
         };
         let fee = better.min(ceil_div(order.quote * i128::from(spec.liquidation_fee), ONE));
-        if fee <= 0 {
+        if fee <= 0 || account == FUND {
             return;
         }
         let isolated_wallet = self.holding(target.leg).wallet as i64;
