@@ -17,7 +17,7 @@ use super::{
     liquidation::{Step, Target, work_frame},
 };
 use crate::{
-    accounts::HoldingAt,
+    accounts::{Holding, HoldingAt},
     due::PoolAt,
     forced::Forced,
     limits::ADL_SLICE,
@@ -140,7 +140,8 @@ impl Shard {
     }
 
     /// The rank of a counterparty and the lots it would close, if it would still have what it owes
-    /// afterwards.
+    /// afterwards: an isolated position also if all of it were closed so, as a part of it must not
+    /// lose more than its part of the wallet. Funding counts as paid, whether or not it is booked.
     fn rank_of(&self, target: &Target, at: HoldingAt) -> Option<(i128, Lots)> {
         let holding = self.accounts.holding(at);
         let due = self.accounts.holding(target.holding);
@@ -149,15 +150,23 @@ impl Shard {
         if lots == 0 || holding.account == due.account {
             return None;
         }
-        let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
-        let pool: Solvency = match holding.exposure.mode {
-            MarginMode::Cross => self.cross_pool(holding.account),
-            MarginMode::Isolated => self.isolated_pool(at),
-        };
+        let quotes = self.symbols.quotes();
+        let settled = |holding: &Holding| quotes[usize::from(holding.symbol)].settled(holding);
+        let quote = &quotes[usize::from(holding.symbol)];
         let kept = quote.maintenance(&holding.exposure);
+        let (pool, closed) = match holding.exposure.mode {
+            MarginMode::Cross => {
+                let exposure_of = |_, other: &Holding| settled(other);
+                (self.accounts.cross_pool(holding.account, quotes, exposure_of, 0), lots)
+            }
+            MarginMode::Isolated => {
+                let equity = settled(holding).isolated_equity(quote.mark, quote.mult);
+                (Solvency { equity, maintenance: kept }, position.qty.abs())
+            }
+        };
         let rank = adl::rank(position, quote.mark, quote.mult, kept, &pool)?;
         // a long gives its lots at the price instead of at the mark
-        let gain = value(target.order.limit - quote.mark, lots, quote.mult);
+        let gain = value(target.order.limit - quote.mark, closed, quote.mult);
         let after = pool.equity + gain * i128::from(position.qty.signum());
         (after >= 0).then_some((rank, lots))
     }

@@ -44,7 +44,7 @@ pub struct Order {
     pub ended: bool,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Position {
     pub qty: i64,
     pub entry: i64,
@@ -354,7 +354,13 @@ impl Auditor {
         let before = [&trade.taker, &trade.maker].map(|fill| self.worth(symbol_id, fill));
         let sides = [(&trade.taker, taker.side), (&trade.maker, maker.side)];
         let moved: i128 = sides
-            .map(|(fill, side)| self.hear_fill(symbol_id, fill, side, trade.qty, value))
+            .map(|(fill, side)| {
+                let leg = (fill.account.0, symbol_id, fill.position_side as u8);
+                let before = self.position(leg);
+                let moved = self.hear_fill(symbol_id, fill, side, trade.qty, value);
+                self.check_isolated_loss(leg, before, fill, fill.order == trade.taker.order);
+                moved
+            })
             .iter()
             .sum();
         let realised = i128::from(trade.taker.pnl) + i128::from(trade.maker.pnl);

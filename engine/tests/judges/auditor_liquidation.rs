@@ -40,6 +40,8 @@ pub struct LiquidationBooks {
     pub advances: usize,
     /// Quarters of large positions: on the book, taken over, and deleveraged.
     pub quarters: [usize; 3],
+    /// Parts of isolated positions that were closed: against their owners' will, and by them.
+    pub isolated: [usize; 2],
     /// Of whose positions one has gone since the last mark; and of whose one is going now.
     parted: BTreeSet<Leg>,
     parts: Option<Leg>,
@@ -156,7 +158,7 @@ impl Auditor {
     }
 
     /// Profit times leverage, or by it, of a position on the other side; and whether it bears the
-    /// price for all that could be closed.
+    /// price for all that could be closed; of an isolated position for all of it.
     pub fn rank(&self, leg: Leg, trade: &Trade) -> Option<(i128, bool)> {
         let held = self.position(leg);
         if held.qty.signum() != trade.taker_side.sign() {
@@ -165,7 +167,11 @@ impl Auditor {
         let (pool, symbol) = (self.pool_of(leg), &self.symbols[&leg.1]);
         let share = (pool.equity * self.maintenance(leg)).div_euclid(pool.maintenance.max(1));
         let due = (trade.taker.account.0, leg.1, trade.taker.position_side as u8);
-        let lots = i128::from(held.qty.abs().min(self.position(due).qty.abs()));
+        let lots = match self.is_isolated(leg) {
+            true => held.qty.abs(),
+            false => held.qty.abs().min(self.position(due).qty.abs()),
+        };
+        let lots = i128::from(lots);
         let gain = i128::from(trade.price - symbol.mark) * lots * i128::from(symbol.mult);
         if share <= 0 {
             return None;
@@ -193,7 +199,7 @@ impl Auditor {
     }
 
     pub fn hear_liquidation_fee(&mut self, fee: &LiquidationFeePaid) {
-        assert!(fee.amount > 0, "{fee:?}");
+        assert!(fee.amount > 0 && !fee.account.is_insurance(), "{fee:?}");
         self.liquidation.fees += 1;
         let leg = (fee.account.0, fee.symbol.0, fee.position_side as u8);
         let wallet = self.position(leg).wallet;

@@ -70,6 +70,21 @@ fn who_could_not_bear_it_is_passed_over() {
     assert_eq!(traded(&said), [(TradeKind::Deleverage, 850, 20, BOB)]);
 }
 
+/// Dave is short 30 at 800, isolated, with 40,000 behind each lot. To close one at 850 would take
+/// 50,000: all of his wallet bears 20 of them, but their part of it does not. Bob is long by now.
+#[test]
+fn an_isolated_counterparty_loses_no_more_than_its_wallet() {
+    let dave = 4;
+    let grants = [(ALICE, 2_018_000), (BOB, 90_000_000), (CAROL, 3_000_000), (dave, 9_000_000)];
+    let mut bench = long_with(&grants, 0, |bench| isolate(bench, dave));
+    bench.ok(&index(1, 800));
+    bench.ok(&Command::Place(limit(BOB, Side::Buy, 800, 30)));
+    bench.ok(&Command::Place(limit(dave, Side::Sell, 800, 30)));
+    refused(&mut bench, 800);
+    let expected = [(TradeKind::Deleverage, 850, 20, CAROL)];
+    assert_eq!(traded(&due(&mut bench, 801)), expected, "nobody bears the rest");
+}
+
 /// Alice is long 40, one each of accounts 100 to 139; the less one has behind it, the sooner it is
 /// deleveraged. Some have next to nothing.
 fn long_of_many() -> Bench {

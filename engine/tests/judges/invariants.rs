@@ -182,6 +182,8 @@ fn jumps_bring_need() {
     assert!(closed, "{takeovers} taken over, {deleverages} deleveraged, {unwound} unwound");
     let LiquidationBooks { debt_calls, advances, .. } = &auditor.liquidation;
     assert!(*debt_calls > 0 && *advances > 0, "{debt_calls} called for debts, {advances} lifted");
+    let [forced, owned] = auditor.liquidation.isolated;
+    assert!(forced > 3 && owned > 3, "isolated, {forced} parts were closed, and {owned} by owners");
 }
 
 /// Lots ten million times as dear make positions that go by quarters; and with few units of work a

@@ -475,10 +475,14 @@ impl Shard {
         if lots == 0 || leg.0 == target.leg.0 {
             return None;
         }
-        let (equity, maintenance) = self.pool(leg);
+        let mut paid = self.clone();
+        paid.book_account(leg.0);
+        let (equity, maintenance) = paid.pool(leg);
         let share = equity.checked_mul(self.maintenance(leg))?.div_euclid(maintenance);
         let market = &self.markets[&leg.1];
-        let worse = i128::from(target.price - market.mark) * i128::from(market.spec.mult) * lots;
+        let isolated = self.chosen(leg.0, leg.1).isolated;
+        let closed = if isolated { holding.qty.abs() } else { lots };
+        let worse = i128::from(target.price - market.mark) * i128::from(market.spec.mult) * closed;
         if share <= 0 || equity + worse * holding.qty.signum() < 0 {
             return None;
         }
