@@ -6,6 +6,7 @@
 
 use alloc::{vec, vec::Vec};
 
+use prefetch::{LINE, prefetch};
 use protocol::{
     AccountId, Cash, Lots, Micros, Rate,
     limits::{ACCOUNTS_MAX, FILLS_MAX},
@@ -46,69 +47,80 @@ impl HoldingAt {
 }
 
 /// An account's money on this shard.
+///
+/// What nearly each command of it reads is in its first cache line.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct Account {
     pub id: AccountId,
+    first: HoldingAt,
+    /// Where to look first for a leg: see [`near`].
+    near: [HoldingAt; NEAR],
     pub cash: Cash,
-    /// Granted for an order that has not come yet: not returnable until then or `earmark_until`.
-    pub earmark: Cash,
-    pub earmark_until: Micros,
     /// When it used what it has last: see [`crate::sweeps`].
     pub used: Micros,
     /// When to look whether it rests; 0: not until it is used.
     pub alarm: Micros,
-    /// Its conditional orders that wait.
-    pub algos: u32,
     pub mode: PositionMode,
     /// The ledger is about to change the mode: no orders until it has.
     pub held: bool,
-    /// Its open margin call, by its place in the shard's stream to the ledger; 0: none.
-    pub call: u64,
-    /// That call is because it is in need: it opens nothing until the call is closed.
+    /// That its call is because it is in need: it opens nothing until the call is closed.
     pub in_need: bool,
     /// It has had its call, and not come out of need since.
     pub warned: bool,
     /// A unit of pending work is to look at its need: the state's digest tells it with the work.
     pub need_queued: bool,
-    /// The liquidation of its cross positions.
-    pub due: Due,
-    /// What is left of its way to the line of a margin call wherever its marks are inside their
-    /// bands, at the least: see [`crate::shard`]'s part on need for its unit.
-    pub spare: u128,
     /// This frame has changed it.
     is_touched: bool,
     /// The next mark looks at it.
     waits_for_mark: bool,
-    first: HoldingAt,
-    /// Where to look first for a leg: see [`near`].
-    near: [HoldingAt; NEAR],
+    /// The liquidation of its cross positions.
+    pub due: Due,
+    // The second line.
+    /// What is left of its way to the line of a margin call wherever its marks are inside their
+    /// bands, at the least: see [`crate::shard`]'s part on need for its unit.
+    pub spare: u128,
+    /// Its open margin call, by its place in the shard's stream to the ledger; 0: none.
+    pub call: u64,
+    /// Granted for an order that has not come yet: not returnable until then or `earmark_until`.
+    pub earmark: Cash,
+    pub earmark_until: Micros,
+    /// Its conditional orders that wait.
+    pub algos: u32,
 }
 
 /// What an account has on one symbol, or on one leg of it. What is chosen for a symbol (leverage,
 /// margin mode, fees) is the same on all its legs.
+///
+/// What tells its margin is in its first two cache lines.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct Holding {
     /// The account's and the symbol's places in this shard.
     pub account: u32,
+    next: HoldingAt,
     pub symbol: u16,
     pub side: PositionSide,
     /// 0: the account has not chosen one.
     pub leverage: u8,
-    /// Rates of its own.
-    pub fees: Option<Fees>,
-    pub exposure: Exposure,
-    pub orders: OpenOrders,
-    pub algos: WaitingAlgos,
-    /// The turn that touched its reservations last, which takes a note of them once.
-    pub touched: u64,
     /// The symbol's last funding that has been booked.
     pub funded: u32,
-    /// The liquidation of an isolated position.
-    pub due: Due,
+    pub exposure: Exposure,
     /// The marks that guard it.
     pub band: Band,
-    next: HoldingAt,
+    /// Rates of its own.
+    pub fees: Option<Fees>,
+    /// The turn that touched its reservations last, which takes a note of them once.
+    pub touched: u64,
+    pub orders: OpenOrders,
+    pub algos: WaitingAlgos,
+    /// The liquidation of an isolated position.
+    pub due: Due,
 }
+
+const _: () = assert!(size_of::<Account>() == 2 * LINE && size_of::<Holding>() == 3 * LINE);
+const _: () = assert!(core::mem::offset_of!(Account, spare) == LINE);
+const _: () = assert!(core::mem::offset_of!(Holding, touched) + size_of::<u64>() == 2 * LINE);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fees {
@@ -120,8 +132,8 @@ pub(crate) struct Fees {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OpenOrders {
     pub count: u32,
-    pub first: Option<Slot>,
-    pub last: Option<Slot>,
+    pub first: Slot,
+    pub last: Slot,
     /// Remaining lots by side.
     pub lots: [Lots; 2],
     /// Orders and lots that are reduce-only: all on the side that closes the position.
@@ -246,6 +258,29 @@ impl Accounts {
     /// Behind the highest account id; 1 when there are no accounts.
     pub const fn ids_end(&self) -> u32 {
         self.ids_end
+    }
+
+    /// There are more of them than this.
+    #[inline]
+    pub const fn are_many(&self, than: usize) -> bool {
+        self.list.len() > than
+    }
+
+    /// Asks for where an account's id is looked up.
+    #[inline]
+    pub fn prefetch_id(&self, id: AccountId) {
+        self.index.get(id.0 as usize).into_iter().for_each(prefetch);
+    }
+
+    /// Asks for what an account most likely has on a symbol, and for the first of what it has.
+    #[inline]
+    pub fn prefetch_holdings(&self, place: u32, symbol: u16) {
+        let account = self.account(place);
+        let near = account.near[near(symbol, PositionSide::Both)];
+        prefetch(self.holding(near));
+        if account.first != near {
+            prefetch(self.holding(account.first));
+        }
     }
 
     pub fn account(&self, at: u32) -> &Account {
@@ -511,8 +546,8 @@ fn load_holding(saved: &mut Saved<'_>) -> Result<Holding, LoadError> {
         lots: [saved.take()?, saved.take()?],
         reducing: saved.take()?,
         reducing_lots: saved.take()?,
-        first: None,
-        last: None,
+        first: Slot::NONE,
+        last: Slot::NONE,
     };
     let (funded, due) = (saved.take()?, Due::load(saved)?);
     Ok(Holding {

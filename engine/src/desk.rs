@@ -185,15 +185,15 @@ impl Desk<'_> {
     pub fn link(&mut self, slot: Slot) {
         let terms = self.symbol.book.order(slot).data;
         let orders = &mut self.accounts.holding_mut(terms.holding).orders;
-        let last = orders.last.replace(slot);
-        match last {
-            Some(last) => self.symbol.book.order_mut(last).data.next = Some(slot),
-            None => orders.first = Some(slot),
+        let last = core::mem::replace(&mut orders.last, slot);
+        match last.some() {
+            Some(last) => self.symbol.book.order_mut(last).data.next = slot,
+            None => orders.first = slot,
         }
         orders.count += 1;
         orders.reducing += u32::from(terms.reduce_only);
         let added = &mut self.symbol.book.order_mut(slot).data;
-        (added.prev, added.next) = (last, None);
+        (added.prev, added.next) = (last, Slot::NONE);
         self.accounts.resting += 1;
         if terms.good_till != 0 {
             self.note_date(slot, terms.good_till);
@@ -212,11 +212,11 @@ impl Desk<'_> {
             self.dated.clear(Dated::owner_of(self.at, slot));
         }
         let orders = &mut self.accounts.holding_mut(terms.holding).orders;
-        match terms.prev {
+        match terms.prev.some() {
             Some(prev) => self.symbol.book.order_mut(prev).data.next = terms.next,
             None => orders.first = terms.next,
         }
-        match terms.next {
+        match terms.next.some() {
             Some(next) => self.symbol.book.order_mut(next).data.prev = terms.prev,
             None => orders.last = terms.prev,
         }

@@ -118,6 +118,26 @@ impl Engine {
         assert!(out.events() <= EVENTS_PER_COMMAND_MAX, "a frame's events are bounded");
     }
 
+    /// It is so large that [`Self::look_ahead`] does something.
+    #[inline]
+    pub fn looks_ahead(&self) -> bool {
+        matches!(&self.role, Role::Trading(_, shard) if shard.looks_ahead())
+    }
+
+    /// Asks memory for what frames will need that come next: how far away each is, 1 the next of
+    /// all, its header and its payload. To be called before each frame is applied; it changes
+    /// nothing, and without it a large exchange only takes longer.
+    #[inline]
+    pub fn look_ahead<'a>(&self, coming: impl Iterator<Item = (usize, &'a FrameHeader, &'a [u8])>) {
+        if let Role::Trading(_, shard) = &self.role
+            && shard.looks_ahead()
+        {
+            coming.for_each(|(away, header, payload)| {
+                shard.look_ahead(away, header.kind, payload);
+            });
+        }
+    }
+
     /// A digest of all that decides what later frames do; not for the hot path.
     pub fn state_hash(&self) -> u64 {
         let mut digest = Digest::new();

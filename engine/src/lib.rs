@@ -36,6 +36,7 @@ mod foresight;
 mod funding;
 mod guard;
 mod hash;
+mod in_sight;
 mod ledger;
 pub mod limits;
 mod links;
@@ -61,6 +62,7 @@ mod work;
 
 pub use crate::{
     engine::{Capacity, Engine},
+    in_sight::InSight,
     output::Sink,
     saved::LoadError,
 };

@@ -18,6 +18,7 @@ use crate::{
     foresight::Foresight,
     limits::EVENTS_RESERVE,
     output::{Output, Sink},
+    shard::ahead::see_makers,
     symbols::Terms,
     work::Unit,
 };
@@ -62,6 +63,7 @@ impl Desk<'_> {
             }
             met += 1;
             let maker = self.symbol.book.order(slot);
+            see_makers(self.accounts, &self.symbol.book, maker);
             if maker.data.is_over(self.now) {
                 self.close(slot, OrderStatus::Expired, CloseReason::GoodTillDate, out);
             } else if maker.account() != taker.account {

@@ -263,7 +263,7 @@ impl Desk<'_> {
     ) {
         for side in PositionSide::ALL {
             let Some(at) = self.accounts.find_holding(account, self.at, *side) else { continue };
-            while let Some(slot) = self.accounts.holding(at).orders.first {
+            while let Some(slot) = self.accounts.holding(at).orders.first.some() {
                 self.close(slot, status, reason, out);
             }
         }
@@ -273,7 +273,7 @@ impl Desk<'_> {
     /// Closes a holding's orders that reserve margin, oldest first, to free what they hold back.
     pub fn close_reserving<S: Sink>(&mut self, at: HoldingAt, out: &mut Output<'_, S>) {
         let mut next = self.accounts.holding(at).orders.first;
-        while let Some(slot) = next {
+        while let Some(slot) = next.some() {
             let terms = &self.symbol.book.order(slot).data;
             next = terms.next;
             if !terms.reduce_only {

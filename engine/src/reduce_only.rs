@@ -57,9 +57,9 @@ impl Desk<'_> {
         (excess > 0).then_some((slot, excess))
     }
 
-    fn farthest_reducing(&self, first: Option<Slot>) -> Option<Slot> {
+    fn farthest_reducing(&self, first: Slot) -> Option<Slot> {
         let book = &self.symbol.book;
-        core::iter::successors(first, |slot| book.order(*slot).data.next)
+        core::iter::successors(first.some(), |slot| book.order(*slot).data.next.some())
             .filter(|slot| book.order(*slot).data.reduce_only)
             .max_by_key(|slot| {
                 let order = book.order(*slot);

@@ -30,6 +30,7 @@ use crate::{
     work::{Job, Unit, Work},
 };
 
+pub(crate) mod ahead;
 mod calls;
 mod deleverage;
 mod fund;

@@ -25,10 +25,18 @@ use crate::{
 };
 
 /// What an engine keeps with a resting order besides what its book needs.
+///
+/// The first fields share a cache line with what the book needs, the last is alone in its own.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(crate) struct Terms {
     pub holding: HoldingAt,
-    pub client: ClientKey,
+    /// Neighbours among its holding's open orders.
+    pub prev: Slot,
+    pub next: Slot,
+    pub time_in_force: TimeInForce,
+    pub self_trade: SelfTradePrevention,
+    pub reduce_only: bool,
     pub reserve: OrderTerms,
     pub cum_quote: i64,
     /// For GTD; else 0.
@@ -38,13 +46,11 @@ pub(crate) struct Terms {
     /// The conditional order it stems from, or none.
     pub algo: AlgoId,
     pub amends: u32,
-    pub time_in_force: TimeInForce,
-    pub self_trade: SelfTradePrevention,
-    pub reduce_only: bool,
-    /// Neighbours among its holding's open orders.
-    pub prev: Option<Slot>,
-    pub next: Option<Slot>,
+    pub client: ClientKey,
 }
+
+const _: () = assert!(core::mem::offset_of!(Terms, reserve) == 16);
+const _: () = assert!(core::mem::offset_of!(Terms, client) == 16 + 64);
 
 impl Default for Terms {
     fn default() -> Self {
@@ -60,8 +66,8 @@ impl Default for Terms {
             time_in_force: TimeInForce::Gtc,
             self_trade: SelfTradePrevention::ExpireMaker,
             reduce_only: false,
-            prev: None,
-            next: None,
+            prev: Slot::NONE,
+            next: Slot::NONE,
         }
     }
 }

@@ -29,13 +29,19 @@ use crate::{
     work::{Unit, Work},
 };
 
-/// Last trade and mark, each without and with price protection.
-const WATCHES: usize = 4;
+/// A price that is watched, without or with price protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watched {
+    Last,
+    LastProtected,
+    Mark,
+    MarkProtected,
+}
 
 /// Where a waiting conditional order is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AlgoAt {
-    watch: u8,
+    watch: Watched,
     slot: Slot,
 }
 
@@ -148,7 +154,7 @@ pub(crate) const fn rises(algo_type: AlgoType, side: Side) -> bool {
 pub(crate) struct Triggers {
     /// Accepted so far.
     count: u64,
-    watches: [Watch; WATCHES],
+    watches: [Watch; Watched::ALL.len()],
     /// What was looked at last, if nothing has come to wait since: looking again finds nothing.
     looked: Option<Prices>,
 }
@@ -170,14 +176,14 @@ impl Triggers {
         self.count += 1;
         self.looked = None;
         let terms = &algo.terms;
-        let watch = watch_of(terms.working_type, terms.price_protect);
+        let watch = Watched::of(terms.working_type, terms.price_protect);
         let follows = terms.algo_type == AlgoType::TrailingStopMarket;
         let price = match (follows, terms.activate_price) {
             (false, _) => terms.trigger_price,
             (true, 0) => prices.reference(terms.working_type),
             (true, price) => price,
         };
-        let book = &mut self.watches[usize::from(watch)].book;
+        let book = &mut self.watches[watch as usize].book;
         let (slot, _) = book.rest(resting(self.count, price, algo));
         let at = AlgoAt { watch, slot };
         if follows && terms.activate_price == 0 {
@@ -190,7 +196,7 @@ impl Triggers {
     /// Lets a trailing stop follow the price from where it is now.
     pub fn activate(&mut self, at: AlgoAt, prices: &Prices) {
         self.looked = None;
-        let Watch { book, trails } = &mut self.watches[usize::from(at.watch)];
+        let Watch { book, trails } = &mut self.watches[at.watch as usize];
         let algo = &mut book.order_mut(at.slot).data;
         let PlaceAlgo { side, callback, working_type, .. } = algo.terms;
         let node = trails.join(side, callback, prices.reference(working_type), at.slot);
@@ -200,31 +206,31 @@ impl Triggers {
     /// Lets one that is due wait until its symbol takes orders, at a price that all prices meet.
     pub fn park(&mut self, at: AlgoAt) {
         self.looked = None;
-        let book = &mut self.watches[usize::from(at.watch)].book;
+        let book = &mut self.watches[at.watch as usize].book;
         let price = met_by_all(book.order(at.slot).side());
         book.rest_lifted(at.slot, price, 1, 0).order.data.stage = Stage::Parked;
     }
 
     pub fn find(&self, count: u64) -> Option<AlgoAt> {
-        self.watches.iter().zip(0..).find_map(|(known, watch)| {
+        self.watches.iter().zip(Watched::ALL).find_map(|(known, watch)| {
             known.book.find(OrderId(count)).map(|slot| AlgoAt { watch, slot })
         })
     }
 
     pub fn get(&self, at: AlgoAt) -> &Algo {
-        &self.watches[usize::from(at.watch)].book.order(at.slot).data
+        &self.watches[at.watch as usize].book.order(at.slot).data
     }
 
     pub fn get_mut(&mut self, at: AlgoAt) -> &mut Algo {
-        &mut self.watches[usize::from(at.watch)].book.order_mut(at.slot).data
+        &mut self.watches[at.watch as usize].book.order_mut(at.slot).data
     }
 
     pub fn count_of(&self, at: AlgoAt) -> u64 {
-        self.watches[usize::from(at.watch)].book.order(at.slot).id().0
+        self.watches[at.watch as usize].book.order(at.slot).id().0
     }
 
     pub fn remove(&mut self, at: AlgoAt) -> Algo {
-        let Watch { book, trails } = &mut self.watches[usize::from(at.watch)];
+        let Watch { book, trails } = &mut self.watches[at.watch as usize];
         match book.order(at.slot).data.stage {
             Stage::Waits | Stage::Parked => book.remove(at.slot).order.data,
             Stage::Due | Stage::Calls => book.drop_lifted(at.slot).data,
@@ -240,9 +246,9 @@ impl Triggers {
         if self.looked.replace(*prices) == Some(*prices) {
             return;
         }
-        for (watch, Watch { book, trails }) in self.watches.iter_mut().enumerate() {
-            let price = prices.of[watch / 2];
-            let may_fire = prices.open && !(prices.apart && is_protected(watch));
+        for (watch, Watch { book, trails }) in Watched::ALL.into_iter().zip(&mut self.watches) {
+            let price = prices.of[watch as usize / 2];
+            let may_fire = prices.open && !(prices.apart && watch.is_protected());
             trails.follow(price, may_fire, |slot| {
                 let order = book.order_mut(slot);
                 order.data.stage = Stage::Due;
@@ -347,11 +353,11 @@ impl Triggers {
         is_lifted: bool,
     ) -> Result<AlgoAt, LoadError> {
         let terms = &algo.terms;
-        let watch = watch_of(terms.working_type, terms.price_protect);
+        let watch = Watched::of(terms.working_type, terms.price_protect);
         let price = terms.trigger_price.max(terms.activate_price);
         let known = self.find(count).is_some();
         sound(count != 0 && !known && (0..=PRICE_MAX).contains(&price))?;
-        let book = &mut self.watches[usize::from(watch)].book;
+        let book = &mut self.watches[watch as usize].book;
         let mut waiting = resting(count, price, algo);
         if algo.stage == Stage::Parked {
             waiting.price = met_by_all(waiting.side);
@@ -381,12 +387,16 @@ fn resting(count: u64, price: Ticks, algo: &Algo) -> Resting<Algo> {
     }
 }
 
-const fn watch_of(working_type: WorkingType, protect: bool) -> u8 {
-    2 * working_type as u8 + protect as u8
-}
+impl Watched {
+    const ALL: [Self; 4] = [Self::Last, Self::LastProtected, Self::Mark, Self::MarkProtected];
 
-const fn is_protected(watch: usize) -> bool {
-    watch % 2 == 1
+    const fn of(working_type: WorkingType, protect: bool) -> Self {
+        Self::ALL[2 * working_type as usize + protect as usize]
+    }
+
+    const fn is_protected(self) -> bool {
+        matches!(self, Self::LastProtected | Self::MarkProtected)
+    }
 }
 
 /// The trigger of a ladder's side that any price meets.

@@ -12,7 +12,8 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("protocol", &["zerocopy", "xxhash-rust"]),
     ("rules", &["protocol"]),
-    ("engine", &["protocol", "rules", "hashbrown", "siphasher", "xxhash-rust"]),
+    ("prefetch", &[]),
+    ("engine", &["protocol", "rules", "prefetch", "hashbrown", "siphasher", "xxhash-rust"]),
 ];
 
 /// Pairs that must not meet, not even through others.

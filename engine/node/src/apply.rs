@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use disruptor::Producer;
+use engine::InSight;
 use protocol::{EventBody, EventKind, Seq, event::EventHeader, limits::EVENTS_PER_COMMAND_MAX};
 
 use crate::{
@@ -65,7 +66,11 @@ impl<M: Mind> Agent for ApplyStage<M> {
                 break;
             }
             let Ok(mut batch) = self.input.take(room.min(goal - self.applied)) else { break };
-            for slot in &mut batch {
+            let mut slots = InSight::new(&mut batch);
+            while let Some(slot) = slots.next() {
+                let coming = slots.coming();
+                self.mind
+                    .look_ahead(coming.map(|(away, slot)| (away, &slot.header, slot.payload())));
                 assert_eq!(slot.header.seq, self.applied + 1, "frames are applied in order");
                 let emitted = apply_frame(&mut self.mind, slot, &mut self.output);
                 self.free -= emitted;

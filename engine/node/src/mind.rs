@@ -16,6 +16,10 @@ pub trait Mind: Send + 'static {
     /// Applies the next frame. Its events end with one Outcome.
     fn apply<S: Sink>(&mut self, header: &FrameHeader, payload: &[u8], sink: &mut S);
 
+    /// Is shown frames that come later, so that what they need is near by then: how far away each
+    /// is, 1 the next one, its header and its payload. It changes nothing.
+    fn look_ahead<'a>(&self, _coming: impl Iterator<Item = (usize, &'a FrameHeader, &'a [u8])>) {}
+
     /// The mind that saved this. `None`: one of this kind saves nothing, and is replayed.
     fn load(_state: &[u8]) -> Option<Result<Self, LoadError>>
     where
@@ -39,6 +43,11 @@ impl Mind for Engine {
     #[inline]
     fn apply<S: Sink>(&mut self, header: &FrameHeader, payload: &[u8], sink: &mut S) {
         Engine::apply(self, header, payload, sink);
+    }
+
+    #[inline]
+    fn look_ahead<'a>(&self, coming: impl Iterator<Item = (usize, &'a FrameHeader, &'a [u8])>) {
+        Engine::look_ahead(self, coming);
     }
 
     fn load(state: &[u8]) -> Option<Result<Self, LoadError>> {

@@ -40,6 +40,12 @@ impl IdIndex {
         if self.lapped.is_empty() { None } else { self.lapped.get(&id.0).copied().map(Slot) }
     }
 
+    /// The entry where an id is looked up first: in the slot it names another order may be.
+    #[inline]
+    pub fn guess(&self, id: OrderId) -> &u32 {
+        &self.ring[self.entry(id)]
+    }
+
     /// Living orders, counted.
     pub fn len(&self) -> usize {
         self.ring.iter().filter(|slot| **slot != Slot::NONE.0).count() + self.lapped.len()

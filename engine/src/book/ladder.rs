@@ -20,6 +20,7 @@
 
 use alloc::{vec, vec::Vec};
 
+use prefetch::prefetch;
 use protocol::{Lots, Ticks, limits::PRICE_MAX, order::Side};
 
 use super::{bitmap::Bitmap, far::FarLevels, order::Slot};
@@ -104,6 +105,13 @@ impl Ladder {
     /// The key of the best level; 0 when there is none.
     pub const fn best(&self) -> u64 {
         self.best
+    }
+
+    #[inline]
+    pub fn prefetch(&self, key: u64) {
+        if self.is_near(key) {
+            prefetch(&self.levels[self.index(key)]);
+        }
     }
 
     #[inline]

@@ -28,6 +28,7 @@
 
 use core::hint::select_unpredictable;
 
+use prefetch::prefetch;
 use protocol::{
     Lots, OrderId, Ticks, TradeId,
     limits::{ORDERS_MAX, PRICE_MAX, QTY_MAX},
@@ -185,6 +186,42 @@ impl<P: Copy + Default> Book<P> {
             return None;
         }
         ladder.get(best).map(|level| level.head)
+    }
+
+    /// The order that a taker from this side meets first.
+    pub fn first(&self, side: Side) -> Option<&Order<P>> {
+        let ladder = self.ladder(side);
+        ladder.get(ladder.best()).map(|level| self.order(level.head))
+    }
+
+    /// The last order at a price, which may be any number.
+    pub fn last_at(&self, side: Side, price: Ticks) -> Option<&Order<P>> {
+        let is_price = (0..=PRICE_MAX).contains(&price);
+        is_price.then(|| self.tail(side, price)).flatten().map(|slot| self.order(slot))
+    }
+
+    /// The order behind another at its price.
+    pub fn behind(&self, order: &Order<P>) -> Option<&Order<P>> {
+        order.next.some().map(|slot| self.order(slot))
+    }
+
+    /// Asks for where an order's id is looked up.
+    #[inline]
+    pub fn prefetch_id(&self, id: OrderId) {
+        prefetch(self.ids.guess(id));
+    }
+
+    /// Asks for the order that an id most likely leads to, without looking at it.
+    #[inline]
+    pub fn prefetch_order(&self, id: OrderId) {
+        prefetch(&self.orders[Slot(*self.ids.guess(id))]);
+    }
+
+    /// Asks for the level of a price, which may be any number.
+    pub fn prefetch_level(&self, side: Side, price: Ticks) {
+        if (0..=PRICE_MAX).contains(&price) {
+            self.ladder(side).prefetch(key_of(side, price));
+        }
     }
 
     /// What rests at a price; nothing: a quantity of 0.

@@ -22,6 +22,12 @@ impl Slot {
         self.0 == 0
     }
 
+    /// The same, as what may be there or not.
+    #[inline]
+    pub const fn some(self) -> Option<Self> {
+        if self.is_none() { None } else { Some(self) }
+    }
+
     /// The place as a number, dense from 1, for tables that go along with the book.
     #[inline]
     pub const fn index(self) -> usize {

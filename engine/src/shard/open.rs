@@ -122,10 +122,10 @@ impl Shard {
     fn link_order(&mut self, at: u16, slot: Slot) {
         let book = &mut self.symbols.split(at).0.book;
         let orders = &mut self.accounts.holding_mut(book.order(slot).data.holding).orders;
-        let last = orders.last.replace(slot);
-        match last {
-            Some(last) => book.order_mut(last).data.next = Some(slot),
-            None => orders.first = Some(slot),
+        let last = core::mem::replace(&mut orders.last, slot);
+        match last.some() {
+            Some(last) => book.order_mut(last).data.next = slot,
+            None => orders.first = slot,
         }
         book.order_mut(slot).data.prev = last;
         self.accounts.resting += 1;
@@ -197,8 +197,8 @@ fn load_order(
         time_in_force: saved.word(TimeInForce::from_u8)?,
         self_trade: saved.word(SelfTradePrevention::from_u8)?,
         reduce_only: saved.flag()?,
-        prev: None,
-        next: None,
+        prev: Slot::NONE,
+        next: Slot::NONE,
     };
     Ok(Resting { id, account, side, price, remaining, cum_qty, data })
 }

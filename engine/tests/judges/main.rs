@@ -4,6 +4,7 @@
 //! A slice of the cases runs always; `EXCHANGE_FULL=1` runs the long form.
 
 mod again;
+mod ahead;
 mod allocation;
 mod auditor;
 mod auditor_algos;

@@ -5,7 +5,7 @@
 //! the usual one, engines of the usual one take turns with it: the ratio is what scale costs.
 
 use clap::{Parser, ValueEnum};
-use engine::Engine;
+use engine::{Engine, InSight};
 use hdrhistogram::Histogram;
 use protocol::CommandKind;
 use serde::Serialize;
@@ -24,7 +24,7 @@ mod tape;
 
 use buffer::Buffer;
 use report::{Baseline, Report};
-use tape::{Tape, apply};
+use tape::{Tape, apply, look_ahead};
 
 #[derive(Debug, Parser)]
 pub struct Args {
@@ -125,7 +125,9 @@ fn timed(tape: &Tape) -> Result<f64, PerfError> {
     let mut buffer = Buffer::new();
     let mut engine = tape.prepare(&mut buffer);
     let start = thread_cpu_ns();
-    for (header, payload) in tape.frames() {
+    let mut frames = InSight::new(tape.frames());
+    while let Some((header, payload)) = frames.next() {
+        look_ahead(&engine, &frames);
         apply(&mut engine, &header, payload, &mut buffer);
     }
     let took = thread_cpu_ns() - start;
@@ -150,8 +152,10 @@ fn single_commands(tape: &Tape) -> Result<Single, PerfError> {
     let mut buffer = Buffer::new();
     let before = resident_bytes()?;
     let mut engine = tape.prepare(&mut buffer);
-    for (header, payload) in tape.frames() {
+    let mut frames = InSight::new(tape.frames());
+    while let Some((header, payload)) = frames.next() {
         let start = clock.raw();
+        look_ahead(&engine, &frames);
         apply(&mut engine, &header, payload, &mut buffer);
         let end = clock.raw();
         let took = clock.delta_as_nanos(start, end).saturating_sub(clock_ns);

@@ -1,6 +1,6 @@
 //! A flow as bytes, to be played to one engine after the other.
 
-use engine::{Capacity, Engine};
+use engine::{Capacity, Engine, InSight};
 use protocol::{Event, FrameHeader, frame::FRAME_HEADER_BYTES};
 
 use super::{buffer::Buffer, deeds::Deeds};
@@ -56,6 +56,15 @@ impl Tape {
             Some((header, &behind[..len]))
         })
     }
+}
+
+/// Shows the engine the frames that come, as a node does.
+#[inline]
+pub fn look_ahead<'a>(
+    engine: &Engine,
+    frames: &InSight<impl Iterator<Item = (FrameHeader, &'a [u8])>>,
+) {
+    engine.look_ahead(frames.coming().map(|(away, (header, payload))| (away, header, *payload)));
 }
 
 #[inline]
