@@ -33,6 +33,8 @@ enum What {
 }
 
 fn main() -> ExitCode {
+    // as an engine of a cluster does
+    node::ask_for_huge_pages();
     let done = match Cli::parse().what {
         What::Book(args) => book::run(&args),
         What::Engine(args) => engine::run(&args),
