@@ -124,17 +124,16 @@ impl Engine {
         matches!(&self.role, Role::Trading(_, shard) if shard.looks_ahead())
     }
 
-    /// Asks memory for what frames will need that come next: how far away each is, 1 the next of
-    /// all, its header and its payload. To be called before each frame is applied; it changes
-    /// nothing, and without it a large exchange only takes longer.
+    /// Is shown a frame that comes later, for memory to be asked for what it will need. Best is
+    /// each frame once and in order, [`LOOK_AHEAD`](crate::LOOK_AHEAD) frames before it is applied.
+    ///
+    /// It decides nothing: without it, or with other frames, a large exchange only takes longer.
     #[inline]
-    pub fn look_ahead<'a>(&self, coming: impl Iterator<Item = (usize, &'a FrameHeader, &'a [u8])>) {
-        if let Role::Trading(_, shard) = &self.role
+    pub fn look_ahead(&mut self, header: &FrameHeader, payload: &[u8]) {
+        if let Role::Trading(_, shard) = &mut self.role
             && shard.looks_ahead()
         {
-            coming.for_each(|(away, header, payload)| {
-                shard.look_ahead(away, header.kind, payload);
-            });
+            shard.look_ahead(header.kind, payload);
         }
     }
 

@@ -36,7 +36,6 @@ mod foresight;
 mod funding;
 mod guard;
 mod hash;
-mod in_sight;
 mod ledger;
 pub mod limits;
 mod links;
@@ -62,7 +61,7 @@ mod work;
 
 pub use crate::{
     engine::{Capacity, Engine},
-    in_sight::InSight,
     output::Sink,
     saved::LoadError,
+    shard::ahead::LOOK_AHEAD,
 };

@@ -7,7 +7,7 @@ use protocol::{
     order::{CallKind, PositionSide},
 };
 
-use self::deleverage::Search;
+use self::{ahead::Sight, deleverage::Search};
 use crate::{
     accounts::Accounts,
     bands::Bands,
@@ -62,6 +62,7 @@ pub(crate) struct Shard {
     pools: Pools,
     changes: Changes,
     foresight: Foresight,
+    sight: Sight,
 }
 
 impl Shard {
@@ -86,6 +87,7 @@ impl Shard {
             pools: Pools::new(),
             changes: Changes::with_capacity(EVENTS_PER_COMMAND_MAX),
             foresight: Foresight::with_capacity(protocol::limits::FILLS_MAX as usize),
+            sight: Sight::default(),
         }
     }
 

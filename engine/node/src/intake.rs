@@ -159,7 +159,7 @@ mod tests {
         control::Control,
         ingress::{Ingress, Tail},
         progress::Progress,
-        ring::{INPUT_SLOTS_MIN, InputRing},
+        ring::{ApplyPoller, INPUT_SLOTS_MIN, InputPoller, InputRing},
     };
     use proptest::prelude::*;
     use protocol::{FrameHeader, limits::COMMAND_BYTES_MAX, wire::Message};
@@ -174,7 +174,7 @@ mod tests {
     struct Rig {
         publication: Box<dyn Publication>,
         ingress: Ingress<Intake>,
-        ring: (crate::ring::InputPoller, crate::ring::InputPoller, crate::ring::ApplyPoller),
+        ring: ([InputPoller; 2], [ApplyPoller; 2]),
         refusals: Arc<Refusals>,
         follows: Receiver<ToClerk>,
     }
@@ -186,7 +186,8 @@ mod tests {
         let refusals = Arc::new(Refusals::default());
         let (sender, follows) = sync_channel(FOLLOWS_WAITING_MAX);
         let intake = Intake::new(subscription, CLUSTER, sender, refusals.clone());
-        let InputRing { ingress, journal, replicate, apply } = InputRing::new(INPUT_SLOTS_MIN);
+        let InputRing { ingress, journal, replicate, apply, ahead } =
+            InputRing::new(INPUT_SLOTS_MIN);
         let tail = Tail { last_seq: 0, last_ts: 0, epoch: Epoch::FIRST, genesis: None };
         let (control, progress) = (Arc::default(), Arc::<Progress>::default());
         let ingress = Ingress::new(
@@ -197,7 +198,13 @@ mod tests {
             Arc::<Control>::clone(&control),
             progress,
         );
-        Rig { publication, ingress, ring: (journal, replicate, apply), refusals, follows }
+        Rig {
+            publication,
+            ingress,
+            ring: ([journal, replicate], [apply, ahead]),
+            refusals,
+            follows,
+        }
     }
 
     impl Rig {
@@ -208,10 +215,12 @@ mod tests {
 
         /// Everything that got a place, ticks apart.
         fn frames(&mut self) -> Vec<(FrameHeader, Vec<u8>)> {
-            drop(self.ring.0.poll());
-            drop(self.ring.1.poll());
+            let ([journal, replicate], [apply, ahead]) = &mut self.ring;
+            drop(journal.poll());
+            drop(replicate.poll());
+            drop(ahead.poll());
             let mut frames = Vec::new();
-            if let Ok(mut batch) = self.ring.2.poll() {
+            if let Ok(mut batch) = apply.poll() {
                 for slot in &mut batch {
                     if slot.header.kind != CommandKind::Tick as u16 {
                         frames.push((slot.header, slot.payload().to_vec()));

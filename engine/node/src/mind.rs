@@ -6,7 +6,7 @@
 use engine::{Capacity, Engine, LoadError};
 use protocol::{Command, FrameHeader, Micros, ShardId};
 
-pub use engine::Sink;
+pub use engine::{LOOK_AHEAD, Sink};
 
 /// What an engine has room for at its start, without growing while it serves: a few megabytes.
 pub const CAPACITY: Capacity = Capacity { accounts: 16_384, orders: 16_384 };
@@ -16,9 +16,9 @@ pub trait Mind: Send + 'static {
     /// Applies the next frame. Its events end with one Outcome.
     fn apply<S: Sink>(&mut self, header: &FrameHeader, payload: &[u8], sink: &mut S);
 
-    /// Is shown frames that come later, so that what they need is near by then: how far away each
-    /// is, 1 the next one, its header and its payload. It changes nothing.
-    fn look_ahead<'a>(&self, _coming: impl Iterator<Item = (usize, &'a FrameHeader, &'a [u8])>) {}
+    /// Is shown a frame that comes [`LOOK_AHEAD`] frames later, so that what it needs is near by
+    /// then. It changes nothing.
+    fn look_ahead(&mut self, _header: &FrameHeader, _payload: &[u8]) {}
 
     /// The mind that saved this. `None`: one of this kind saves nothing, and is replayed.
     fn load(_state: &[u8]) -> Option<Result<Self, LoadError>>
@@ -46,8 +46,8 @@ impl Mind for Engine {
     }
 
     #[inline]
-    fn look_ahead<'a>(&self, coming: impl Iterator<Item = (usize, &'a FrameHeader, &'a [u8])>) {
-        Engine::look_ahead(self, coming);
+    fn look_ahead(&mut self, header: &FrameHeader, payload: &[u8]) {
+        Engine::look_ahead(self, header, payload);
     }
 
     fn load(state: &[u8]) -> Option<Result<Self, LoadError>> {

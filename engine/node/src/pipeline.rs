@@ -90,7 +90,7 @@ impl Pipeline {
             Box::new(ReplicateStage::new(input.replicate, rule, durable, shared())),
             // 3: the engine
             Box::new(ApplyStage::new(
-                input.apply,
+                (input.apply, input.ahead),
                 output.apply,
                 output_slots,
                 tail.last_seq,

@@ -91,7 +91,7 @@ impl OutputSlot {
     }
 }
 
-pub type InputProducer = SingleProducer<InputSlot, SingleConsumerBarrier>;
+pub type InputProducer = SingleProducer<InputSlot, MultiConsumerBarrier>;
 /// Of the stages that see each frame as soon as it is stamped.
 pub type InputPoller = EventPoller<InputSlot, SingleProducerBarrier>;
 /// Of the stage behind them.
@@ -119,12 +119,14 @@ const _: () = assert!(INPUT_SLOTS_DEFAULT >= INPUT_SLOTS_MIN && INPUT_SLOTS_DEFA
 const _: () =
     assert!(OUTPUT_SLOTS_DEFAULT >= OUTPUT_SLOTS_MIN && OUTPUT_SLOTS_DEFAULT <= SLOTS_MAX);
 
-/// The ends of the input ring: journal and replicate side by side, apply behind both.
+/// The ends of the input ring: journal and replicate side by side, apply behind both, and beside
+/// apply what sees a frame before it is its turn.
 pub struct InputRing {
     pub ingress: InputProducer,
     pub journal: InputPoller,
     pub replicate: InputPoller,
     pub apply: ApplyPoller,
+    pub ahead: ApplyPoller,
 }
 
 impl InputRing {
@@ -134,7 +136,8 @@ impl InputRing {
         let (journal, builder) = builder.new_event_poller();
         let (replicate, builder) = builder.new_event_poller();
         let (apply, builder) = builder.and_then().new_event_poller();
-        Self { ingress: builder.build(), journal, replicate, apply }
+        let (ahead, builder) = builder.new_event_poller();
+        Self { ingress: builder.build(), journal, replicate, apply, ahead }
     }
 }
 
@@ -154,10 +157,7 @@ impl OutputRing {
 }
 
 /// How many slots of a ring of this size its producer may fill now.
-pub fn free_slots<E>(
-    producer: &mut SingleProducer<E, SingleConsumerBarrier>,
-    slots: usize,
-) -> usize {
+pub fn free_slots<E>(producer: &mut impl Producer<E>, slots: usize) -> usize {
     // One more than there are can never be had, and the refusal says how many are lacking.
     match producer.try_batch_publish(slots + 1, |_| ()) {
         Err(MissingFreeSlots(missing)) => slots + 1 - missing as usize,

@@ -167,19 +167,18 @@ impl CommandKind {
 /// Whom a command about an order concerns, for those who look where it will lead before it is its
 /// turn.
 #[derive(Clone, Copy, Debug)]
-pub struct Aim<'a> {
+pub struct Aim {
     pub account: AccountId,
     pub symbol: SymbolId,
     /// Its side and price, if it is a new one.
     pub place: Option<(Side, Ticks)>,
     /// The order there is; none: it is a new one, or named by the client's id.
     pub order: OrderId,
-    pub client_id: &'a ClientId,
 }
 
-impl<'a> Aim<'a> {
+impl Aim {
     /// Of the payload of a frame of this kind; `None`: it is about no order, or can't be read.
-    pub fn of(kind: u16, payload: &'a [u8]) -> Option<Self> {
+    pub fn of(kind: u16, payload: &[u8]) -> Option<Self> {
         let body = payload.get(ENVELOPE_BYTES..)?;
         match CommandKind::from_u16(kind)? {
             CommandKind::Place => Place::try_ref_from_bytes(body).ok().map(|order| Self {
@@ -187,21 +186,18 @@ impl<'a> Aim<'a> {
                 symbol: order.symbol,
                 place: Some((order.side, order.price)),
                 order: OrderId::NONE,
-                client_id: &order.client_id,
             }),
             CommandKind::Amend => Amend::try_ref_from_bytes(body).ok().map(|amend| Self {
                 account: amend.account,
                 symbol: amend.symbol,
                 place: Some((amend.side, amend.price)),
                 order: amend.order,
-                client_id: &amend.client_id,
             }),
             CommandKind::Cancel => Cancel::try_ref_from_bytes(body).ok().map(|cancel| Self {
                 account: cancel.account,
                 symbol: cancel.symbol,
                 place: None,
                 order: cancel.order,
-                client_id: &cancel.client_id,
             }),
             _ => None,
         }

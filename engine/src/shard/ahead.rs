@@ -19,35 +19,60 @@ use crate::{
     symbols::Terms,
 };
 
-/// How many frames ahead a shard begins to look.
+/// How many frames before its own turn a frame is best shown.
 pub const LOOK_AHEAD: usize = 6;
 
 /// With no more accounts than these everything is near anyway.
 const ACCOUNTS_NEAR: usize = 8_192;
 
+/// Where the frames lead that were shown last.
+#[derive(Default)]
+pub(crate) struct Sight {
+    /// Round and round, the oldest at `oldest`.
+    aims: [Option<Aim>; LOOK_AHEAD],
+    oldest: usize,
+}
+
+impl Sight {
+    /// Puts one more in for the oldest.
+    fn add(&mut self, aim: Option<Aim>) {
+        self.aims[self.oldest] = aim;
+        self.oldest = (self.oldest + 1) % LOOK_AHEAD;
+    }
+
+    /// From the oldest on, and how many frames it is to its turn.
+    fn aims(&self) -> impl Iterator<Item = (usize, &Aim)> {
+        let (newer, older) = self.aims.split_at(self.oldest);
+        let all = (1..).zip(older.iter().chain(newer));
+        all.filter_map(|(away, aim)| Some((away, aim.as_ref()?)))
+    }
+}
+
 impl Shard {
-    /// Frames should be shown before they are applied.
+    /// It is worth while to show frames before they are applied.
     #[inline]
     pub fn looks_ahead(&self) -> bool {
         self.accounts.are_many(ACCOUNTS_NEAR)
     }
 
-    /// Asks for a part of what a frame will need that is the `away`th from now.
-    pub fn look_ahead(&self, away: usize, kind: u16, payload: &[u8]) {
-        let Some(aim) = Aim::of(kind, payload) else { return };
-        let Ok(at) = self.symbols.find(aim.symbol) else { return };
-        let book = &self.symbols.symbol(at).book;
-        match away {
-            6 => self.look_up(&aim, book),
-            5 => self.see_account_and_orders(&aim, book),
-            4 => self.see_holdings(&aim, at, book),
-            3 => self.see_neighbours(&aim, at, book),
-            _ => {}
+    /// Asks for what this frame needs first, and for the next things that those before it need.
+    pub fn look_ahead(&mut self, kind: u16, payload: &[u8]) {
+        self.sight.add(Aim::of(kind, payload));
+        for (away, aim) in self.sight.aims() {
+            let Ok(at) = self.symbols.find(aim.symbol) else { continue };
+            let book = &self.symbols.symbol(at).book;
+            match away {
+                6 => self.look_up(aim, book),
+                5 => self.see_account_and_orders(aim, book),
+                4 => self.see_holdings(aim, at, book),
+                3 => self.see_neighbours(aim, at, book),
+                _ => {}
+            }
         }
     }
 
     /// The tables that lead to everything else.
-    fn look_up(&self, aim: &Aim<'_>, book: &Book<Terms>) {
+    fn look_up(&self, aim: &Aim, book: &Book<Terms>) {
         self.accounts.prefetch_id(aim.account);
         if aim.order != OrderId::NONE {
             book.prefetch_id(aim.order);
@@ -57,7 +82,7 @@ impl Shard {
         }
     }
 
-    fn see_account_and_orders(&self, aim: &Aim<'_>, book: &Book<Terms>) {
+    fn see_account_and_orders(&self, aim: &Aim, book: &Book<Terms>) {
         if let Some(place) = self.accounts.find(aim.account) {
             prefetch(self.accounts.account(place));
         }
@@ -70,7 +95,7 @@ impl Shard {
         }
     }
 
-    fn see_holdings(&self, aim: &Aim<'_>, symbol: u16, book: &Book<Terms>) {
+    fn see_holdings(&self, aim: &Aim, symbol: u16, book: &Book<Terms>) {
         if let Some(place) = self.accounts.find(aim.account) {
             self.accounts.prefetch_holdings(place, symbol);
         }
@@ -87,7 +112,7 @@ impl Shard {
         }
     }
 
-    fn see_neighbours(&self, aim: &Aim<'_>, symbol: u16, book: &Book<Terms>) {
+    fn see_neighbours(&self, aim: &Aim, symbol: u16, book: &Book<Terms>) {
         let own = self.accounts.find_holding(aim.account, symbol, PositionSide::Both);
         if let Some(holding) = own.map(|at| self.accounts.holding(at)) {
             let last = holding.orders.last.some().map(|slot| book.order(slot));

@@ -1,6 +1,6 @@
 //! Looking ahead changes nothing, whatever an engine is shown, and never panics.
 
-use engine::{Engine, InSight};
+use engine::{Engine, LOOK_AHEAD};
 use proptest::prelude::*;
 
 use crate::{
@@ -17,13 +17,10 @@ const ACCOUNTS: u32 = 8_200;
 fn play(log: &[Frame], sight: Option<&[Frame]>) -> (Collected, u64) {
     let mut engine = Engine::new(CAPACITY);
     let mut collected = Collected::default();
-    let mut frames = InSight::new(log.iter().zip(sight.unwrap_or(log)));
-    while let Some(((header, payload), _)) = frames.next() {
-        if sight.is_some() {
-            let of_log = frames.coming().map(|(away, (frame, _))| (away, &frame.0, &frame.1[..]));
-            engine.look_ahead(of_log);
-            let beside = frames.coming().map(|(away, (_, frame))| (away, &frame.0, &frame.1[..]));
-            engine.look_ahead(beside);
+    for (at, (header, payload)) in log.iter().enumerate() {
+        let coming = sight.and_then(|sight| Some([log.get(at + LOOK_AHEAD)?, &sight[at]]));
+        for (header, payload) in coming.into_iter().flatten() {
+            engine.look_ahead(header, payload);
         }
         engine.apply(header, payload, &mut collected);
     }

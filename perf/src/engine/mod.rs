@@ -5,7 +5,7 @@
 //! the usual one, engines of the usual one take turns with it: the ratio is what scale costs.
 
 use clap::{Parser, ValueEnum};
-use engine::{Engine, InSight};
+use engine::{Engine, LOOK_AHEAD};
 use hdrhistogram::Histogram;
 use protocol::CommandKind;
 use serde::Serialize;
@@ -125,9 +125,10 @@ fn timed(tape: &Tape) -> Result<f64, PerfError> {
     let mut buffer = Buffer::new();
     let mut engine = tape.prepare(&mut buffer);
     let start = thread_cpu_ns();
-    let mut frames = InSight::new(tape.frames());
-    while let Some((header, payload)) = frames.next() {
-        look_ahead(&engine, &frames);
+    let mut coming = tape.frames();
+    look_ahead(&mut engine, &mut coming, LOOK_AHEAD);
+    for (header, payload) in tape.frames() {
+        look_ahead(&mut engine, &mut coming, 1);
         apply(&mut engine, &header, payload, &mut buffer);
     }
     let took = thread_cpu_ns() - start;
@@ -152,10 +153,11 @@ fn single_commands(tape: &Tape) -> Result<Single, PerfError> {
     let mut buffer = Buffer::new();
     let before = resident_bytes()?;
     let mut engine = tape.prepare(&mut buffer);
-    let mut frames = InSight::new(tape.frames());
-    while let Some((header, payload)) = frames.next() {
+    let mut coming = tape.frames();
+    look_ahead(&mut engine, &mut coming, LOOK_AHEAD);
+    for (header, payload) in tape.frames() {
         let start = clock.raw();
-        look_ahead(&engine, &frames);
+        look_ahead(&mut engine, &mut coming, 1);
         apply(&mut engine, &header, payload, &mut buffer);
         let end = clock.raw();
         let took = clock.delta_as_nanos(start, end).saturating_sub(clock_ns);

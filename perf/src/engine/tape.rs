@@ -1,6 +1,6 @@
 //! A flow as bytes, to be played to one engine after the other.
 
-use engine::{Capacity, Engine, InSight};
+use engine::{Capacity, Engine};
 use protocol::{Event, FrameHeader, frame::FRAME_HEADER_BYTES};
 
 use super::{buffer::Buffer, deeds::Deeds};
@@ -58,13 +58,16 @@ impl Tape {
     }
 }
 
-/// Shows the engine the frames that come, as a node does.
+/// Shows the engine the next frames that come, as a node does.
 #[inline]
 pub fn look_ahead<'a>(
-    engine: &Engine,
-    frames: &InSight<impl Iterator<Item = (FrameHeader, &'a [u8])>>,
+    engine: &mut Engine,
+    coming: &mut impl Iterator<Item = (FrameHeader, &'a [u8])>,
+    frames: usize,
 ) {
-    engine.look_ahead(frames.coming().map(|(away, (header, payload))| (away, header, *payload)));
+    for (header, payload) in coming.take(frames) {
+        engine.look_ahead(&header, payload);
+    }
 }
 
 #[inline]
