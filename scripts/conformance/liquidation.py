@@ -8,77 +8,19 @@ while it still has something left, another one when it has not, against who is o
 """
 
 import asyncio
-import http.server
 import json
 import pathlib
-import re
-import subprocess
 import sys
-import threading
 import time
 
 import aiohttp
 import ccxt.pro
 
-from venue import options
+from cluster import Cluster, Index
 
 NAME, SYMBOL, INDEX = 'SOLUSDT', 'SOL/USDT:USDT', 150.0
 PATIENCE_S = 60
 LEVERAGE = 50
-
-
-class Index:
-    """A ticker on loopback that says what it is told to say; at first nothing."""
-
-    def __init__(self):
-        self.price = None
-        index = self
-
-        class Answer(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                row = {'symbol': NAME, 'price': f'{index.price or 0:.4f}',
-                       'time': int(time.time() * 1000)}
-                body = json.dumps([row] if index.price else []).encode()
-                self.send_response(200)
-                self.send_header('Content-Length', str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Answer)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f'http://127.0.0.1:{self.server.server_port}/fapi/v1/ticker/price'
-
-    def seed(self, text):
-        """The seed with this index instead of the simulated one."""
-        head, ours = text.split(f'symbol = "{NAME}"\n')
-        ours = re.sub(r'index_price = .*\n', '', ours, count=1)
-        source = ('[[index.source]]\nname = "here"\nurl = "%s"\npoll_ms = 500\n'
-                  'symbols = { %s = "%s" }\n' % (self.url, NAME, NAME))
-        return f'{head}symbol = "{NAME}"\n{ours}\n{source}'
-
-
-class Cluster:
-    def __init__(self, exchange, seed, data):
-        self.exchange, self.data = exchange, data
-        self.tool('up', '--detach', '--port', '0', '--no-bots', '--seed', seed)
-        self.base = json.loads((data / 'cluster.json').read_text())['base_url']
-
-    def tool(self, *words):
-        done = subprocess.run([self.exchange, *words, '--data', self.data], text=True,
-                              capture_output=True)
-        if done.returncode:
-            raise RuntimeError(f'exchange {words[0]}: {done.stderr or done.stdout}')
-        return done.stdout
-
-    def account(self, name, deposit):
-        made = json.loads(self.tool('account', 'add', name, '--deposit', str(deposit)))
-        return ccxt.pro.binanceusdm(options(self.base, made['api_key'], made['secret']))
-
-    def down(self):
-        self.tool('down')
 
 
 class Stage:
@@ -92,7 +34,7 @@ class Stage:
             raise AssertionError(what)
 
     async def trader(self, name, deposit):
-        client = self.cluster.account(name, deposit)
+        client = ccxt.pro.binanceusdm(self.cluster.account(name, deposit))
         self.clients.append(client)
         await client.load_markets()
         key = (await client.fapiPrivatePostListenKey())['listenKey']
@@ -156,7 +98,7 @@ class Stage:
     async def on_the_book(self):
         """The index falls until an account is due: it is sold while there is something left."""
         client, maker = await self.trader('book', 45), await self.trader('maker', 10_000)
-        self.index.price = INDEX
+        self.index.prices[NAME] = INDEX
         await self.until('there is a mark', self.marked_near(INDEX))
         before = await self.fund()
         line = await self.enter(client, 13, maker)
@@ -164,8 +106,8 @@ class Stage:
         await maker.create_order(SYMBOL, 'limit', 'buy', 13, round(line + 0.5, 2))
         watching = asyncio.create_task(maker.watch_liquidations(SYMBOL))
         while await self.position(client):
-            self.check(self.index.price > line * 0.99, f'closed near {line}')
-            self.index.price -= 0.05 if self.index.price < line + 0.2 else 0.4
+            self.check(self.index.prices[NAME] > line * 0.99, f'closed near {line}')
+            self.index.prices[NAME] -= 0.05 if self.index.prices[NAME] < line + 0.2 else 0.4
             await asyncio.sleep(0.7)
         self.check(await self.position(maker) == 0, 'the maker has bought what it sold')
         orders = await self.forced(client, 'LIQUIDATION')
@@ -198,13 +140,13 @@ class Stage:
 
     async def against_the_winner(self):
         """The index falls so far at once that nothing is left: the other side is closed as well."""
-        self.index.price = INDEX
+        self.index.prices[NAME] = INDEX
         await self.until('the mark is back', self.marked_near(INDEX))
         winner, loser = await self.trader('winner', 10_000), await self.trader('loser', 45)
         last = (await loser.fetch_ticker(SYMBOL))['last']
         await self.enter(loser, 13, winner)
         seen = len(self.heard['market'])
-        self.index.price = INDEX * 0.96
+        self.index.prices[NAME] = INDEX * 0.96
 
         async def flat():
             return await self.position(loser) == 0
@@ -254,7 +196,7 @@ class Stage:
 
 def main():
     exchange, seed, data = (pathlib.Path(word).resolve() for word in sys.argv[1:])
-    index = Index()
+    index = Index(NAME)
     data.mkdir(parents=True, exist_ok=True)
     ours = data / 'seed.toml'
     ours.write_text(index.seed(seed.read_text()))
