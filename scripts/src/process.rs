@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Seek as _, SeekFrom},
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -23,12 +23,20 @@ pub struct ProcessSpec {
     pub program: PathBuf,
     pub args: Vec<String>,
     pub log: PathBuf,
+    /// What its log says once it serves, as one of these; none: that can't be told.
+    pub serving: &'static [&'static str],
 }
 
 impl ProcessSpec {
     pub fn new(role: &'static str, shard: Option<u8>, program: &str, layout: &Layout) -> Self {
         let name = shard.map_or_else(|| role.to_owned(), |s| format!("{role}-{s}"));
-        Self { role, shard, program: beside(program), args: Vec::new(), log: layout.log(&name) }
+        let (program, log) = (beside(program), layout.log(&name));
+        Self { role, shard, program, args: Vec::new(), log, serving: &[] }
+    }
+
+    pub fn serving(mut self, words: &'static [&'static str]) -> Self {
+        self.serving = words;
+        self
     }
 
     pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
@@ -39,6 +47,33 @@ impl ProcessSpec {
     /// `engine 2`, as messages call it.
     pub fn title(&self) -> String {
         self.shard.map_or_else(|| self.role.to_owned(), |s| format!("{} {s}", self.role))
+    }
+
+    /// How much of its log there is.
+    pub fn log_len(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// Whether a life whose log began there has got to serve, if that can be told. A log that is
+    /// told to leave that out, or has been cut since, says that it has not.
+    pub fn has_served(&self, log_from: u64) -> bool {
+        if self.serving.is_empty() {
+            return true;
+        }
+        let read = || -> std::io::Result<bool> {
+            let mut log = BufReader::new(fs::File::open(&self.log)?);
+            log.seek(SeekFrom::Start(log_from))?;
+            let mut line = Vec::new();
+            while log.read_until(b'\n', &mut line)? > 0 {
+                let text = String::from_utf8_lossy(&line);
+                if self.serving.iter().any(|word| text.contains(word)) {
+                    return Ok(true);
+                }
+                line.clear();
+            }
+            Ok(false)
+        };
+        read().unwrap_or(false)
     }
 
     pub fn check(&self) -> Result<(), Error> {

@@ -1,8 +1,8 @@
 //! Keeps every process of the cluster running, and `cluster.json` true.
 //!
-//! A process that dies is started again: at once when it had lived a while, else after a pause
-//! that doubles. The media driver is the exception: when it dies, the shared memory under every
-//! client is gone with it, so everything above it is started again.
+//! A process that dies is started again: at once when it had served for a while, else after a
+//! pause that doubles. The media driver is the exception: when it dies, the shared memory under
+//! every client is gone with it, so everything above it is started again.
 
 use std::{
     process::ExitStatus,
@@ -24,11 +24,23 @@ use crate::{
     process::{ProcessSpec, log_tail, signal},
 };
 
-/// A life shorter than this counts as a failed start: the slowest process serves in half of it. A
-/// longer one is replaced at once however often it ends, as who kills it for a drill wants to see.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// When the dead are started again.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// A life in which it never served, or a shorter one than this, counts as a failed start. Who
+    /// serves for longer is replaced at once however often it ends, as a drill that kills it wants.
+    settled_after: Duration,
+    pause_first: Duration,
+    pause_max: Duration,
+}
+
+const PACE: Pace = Pace {
+    settled_after: Duration::from_secs(1),
+    pause_first: Duration::from_millis(100),
+    pause_max: Duration::from_secs(5),
+};
+/// Before those that need the driver are started after it.
+const DRIVER_HEAD_START: Duration = Duration::from_millis(100);
 /// How long a process may take to end cleanly before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -42,6 +54,8 @@ struct Managed {
     /// `None` while it waits to be started again.
     pid: Option<u32>,
     started: Instant,
+    /// Where in its log its life began.
+    log_from: u64,
     restarts: u32,
     failed_starts: u32,
 }
@@ -49,6 +63,7 @@ struct Managed {
 pub struct Supervisor {
     layout: Layout,
     file: ClusterFile,
+    pace: Pace,
     managed: Vec<Managed>,
     exits: UnboundedReceiver<Exit>,
     exit_sender: UnboundedSender<Exit>,
@@ -65,6 +80,7 @@ impl Supervisor {
         Self {
             layout,
             file,
+            pace: PACE,
             managed: Vec::new(),
             exits,
             exit_sender,
@@ -80,6 +96,7 @@ impl Supervisor {
             spec,
             pid: None,
             started: Instant::now(),
+            log_from: 0,
             restarts: 0,
             failed_starts: 0,
         });
@@ -108,12 +125,7 @@ impl Supervisor {
         loop {
             tokio::select! {
                 Some(exit) = self.exits.recv() => self.on_exit(&exit).await?,
-                Some(index) = self.starts.recv() => {
-                    if self.managed[index].pid.is_none() {
-                        self.managed[index].restarts += 1;
-                        self.spawn_or_retry(index)?;
-                    }
-                }
+                Some(index) = self.starts.recv() => self.start_again(index).await?,
             }
         }
     }
@@ -132,37 +144,62 @@ impl Supervisor {
         let Some(index) = self.managed.iter().position(|m| m.pid == Some(exit.pid)) else {
             return Ok(());
         };
+        self.managed[index].pid = None;
+        let settled = self.has_settled(index);
+        let is_driver = is_driver(&self.managed[index]);
+        if is_driver {
+            self.end_above(index).await;
+        }
         let dead = &mut self.managed[index];
-        dead.pid = None;
+        let pause = self.pace.pause_after(settled, &mut dead.failed_starts);
         let what = dead.spec.title();
         let how = exit.status.map_or_else(|| "unknown".to_owned(), |s| s.to_string());
-        if dead.spec.role == "driver" {
-            warn!("{what} ended ({how}): starting everything above it again");
-            return self.restart_above(index).await;
-        }
-        let pause = pause_after(dead.started.elapsed(), &mut dead.failed_starts);
-        warn!("{what} ended ({how}): starting it again in {} ms", pause.as_millis());
+        let whom = if is_driver { "it and everything above it" } else { "it" };
+        warn!("{what} ended ({how}): starting {whom} again in {} ms", pause.as_millis());
         if pause.is_zero() {
-            dead.restarts += 1;
-            return self.spawn_or_retry(index);
+            return self.start_again(index).await;
         }
         self.later(index, pause);
         self.publish()
     }
 
-    async fn restart_above(&mut self, driver: usize) -> Result<(), Error> {
+    /// Whether the life that has ended was a success. A driver serves when a client of it does.
+    fn has_settled(&self, index: usize) -> bool {
+        let dead = &self.managed[index];
+        let serves = |life: &Managed| life.spec.has_served(life.log_from);
+        let served = match is_driver(dead) {
+            true => self.managed[index + 1..].iter().any(serves),
+            false => serves(dead),
+        };
+        served && dead.started.elapsed() >= self.pace.settled_after
+    }
+
+    /// Without a driver there is nothing to end cleanly: their journals are safe as they are.
+    async fn end_above(&mut self, driver: usize) {
         for index in (driver + 1..self.managed.len()).rev() {
-            // without a driver there is nothing to end cleanly: their journals are safe as they are
             if let Some(pid) = self.managed[index].pid.take() {
                 signal(pid, Signal::KILL);
                 self.await_exit(pid, STOP_PATIENCE).await;
             }
         }
-        for index in driver..self.managed.len() {
-            self.managed[index].restarts += 1;
-            self.spawn_or_retry(index)?;
-            if index == driver {
-                sleep(PAUSE_FIRST).await;
+    }
+
+    async fn start_again(&mut self, index: usize) -> Result<(), Error> {
+        // without a driver it could not serve, and is started with it
+        let waits = self.managed[..index].iter().any(|m| is_driver(m) && m.pid.is_none());
+        if waits || self.managed[index].pid.is_some() {
+            return Ok(());
+        }
+        self.managed[index].restarts += 1;
+        self.spawn_or_retry(index)?;
+        if !is_driver(&self.managed[index]) || self.managed[index].pid.is_none() {
+            return Ok(());
+        }
+        sleep(DRIVER_HEAD_START).await;
+        for above in index + 1..self.managed.len() {
+            if self.managed[above].pid.is_none() {
+                self.managed[above].restarts += 1;
+                self.spawn_or_retry(above)?;
             }
         }
         Ok(())
@@ -201,7 +238,7 @@ impl Supervisor {
         if let Err(error) = self.spawn(index) {
             let failed = &mut self.managed[index];
             failed.failed_starts += 1;
-            let pause = pause_before(failed.failed_starts);
+            let pause = self.pace.pause_before(failed.failed_starts);
             warn!(%error, "trying again in {} ms", pause.as_millis());
             self.later(index, pause);
         }
@@ -219,6 +256,7 @@ impl Supervisor {
 
     fn spawn(&mut self, index: usize) -> Result<(), Error> {
         let managed = &mut self.managed[index];
+        managed.log_from = managed.spec.log_len();
         let mut child: Child = managed.spec.spawn()?;
         let Some(pid) = child.id() else {
             let source = std::io::Error::other("it ended before it had a pid");
@@ -252,47 +290,31 @@ fn entry(managed: &Managed) -> Option<ProcessEntry> {
     })
 }
 
-/// The pause after a life of some length; counts it if it was a failed start.
-fn pause_after(lived: Duration, failed_starts: &mut u32) -> Duration {
-    if lived >= SETTLED_AFTER {
-        *failed_starts = 0;
-        return Duration::ZERO;
-    }
-    let pause = pause_before(*failed_starts);
-    *failed_starts = failed_starts.saturating_add(1);
-    pause
+fn is_driver(managed: &Managed) -> bool {
+    managed.spec.role == "driver"
 }
 
-/// Nothing before the first restart, then doubling up to a bound.
-fn pause_before(failed_starts: u32) -> Duration {
-    match failed_starts {
-        0 => Duration::ZERO,
-        n => PAUSE_FIRST.saturating_mul(1 << (n - 1).min(10)).min(PAUSE_MAX),
+impl Pace {
+    /// The pause after a life; counts it if it was a failed start.
+    fn pause_after(&self, settled: bool, failed_starts: &mut u32) -> Duration {
+        if settled {
+            *failed_starts = 0;
+            return Duration::ZERO;
+        }
+        let pause = self.pause_before(*failed_starts);
+        *failed_starts = failed_starts.saturating_add(1);
+        pause
+    }
+
+    /// Nothing before the first restart, then doubling up to a bound.
+    fn pause_before(&self, failed_starts: u32) -> Duration {
+        match failed_starts {
+            0 => Duration::ZERO,
+            n => self.pause_first.saturating_mul(1 << (n - 1).min(10)).min(self.pause_max),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_bound() {
-        assert_eq!(pause_before(0), Duration::ZERO);
-        assert_eq!(pause_before(1), PAUSE_FIRST);
-        assert_eq!(pause_before(3), PAUSE_FIRST * 4);
-        assert_eq!(pause_before(u32::MAX), PAUSE_MAX);
-    }
-
-    #[test]
-    fn who_has_served_is_replaced_at_once_however_often() {
-        let mut failed = 0;
-        for _ in 0..100 {
-            assert_eq!(pause_after(SETTLED_AFTER, &mut failed), Duration::ZERO);
-        }
-        let short = SETTLED_AFTER / 2;
-        let pauses = [(); 3].map(|()| pause_after(short, &mut failed));
-        assert_eq!(pauses, [Duration::ZERO, PAUSE_FIRST, PAUSE_FIRST * 2]);
-        assert_eq!(pause_after(SETTLED_AFTER, &mut failed), Duration::ZERO);
-        assert_eq!(pause_after(short, &mut failed), Duration::ZERO, "and begins anew");
-    }
-}
+#[path = "supervisor_test.rs"]
+mod supervisor_test;

@@ -326,16 +326,20 @@ fn specs(layout: &Layout, secrets: &Secrets, ports: Ports, bots: bool) -> Vec<Pr
     ];
     for shard in 0..SHARDS {
         let args = ["run".to_owned(), "--config".to_owned(), config(&format!("engine-{shard}"))];
-        specs.push(ProcessSpec::new("engine", Some(shard), "engine", layout).args(args));
+        let engine = ProcessSpec::new("engine", Some(shard), "engine", layout).args(args);
+        specs.push(engine.serving(&["serving"]));
     }
     let gateway = ["--config".to_owned(), config("gateway")];
-    specs.push(ProcessSpec::new("gateway", None, "gateway", layout).args(gateway));
+    let gateway = ProcessSpec::new("gateway", None, "gateway", layout).args(gateway);
+    specs.push(gateway.serving(&["serving"]));
     let feed = ["--role".to_owned(), "feed".to_owned(), "--config".to_owned(), config("feed")];
-    specs.push(ProcessSpec::new("feed", None, "gateway", layout).args(feed));
+    let feed = ProcessSpec::new("feed", None, "gateway", layout).args(feed);
+    specs.push(feed.serving(&["a simulated index price", "there is an index"]));
     if bots {
         let args = ["bots", "--base", &base_url(ports), "--data"].map(str::to_owned);
         let args = args.into_iter().chain([path(layout.root().to_path_buf())]);
-        specs.push(ProcessSpec::new("bots", None, "exchange", layout).args(args));
+        let bots = ProcessSpec::new("bots", None, "exchange", layout).args(args);
+        specs.push(bots.serving(&["making a market"]));
     }
     specs
 }
