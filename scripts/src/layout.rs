@@ -69,6 +69,10 @@ impl Layout {
     pub fn shard(&self, shard: u8) -> PathBuf {
         self.root.join(format!("shard-{shard}"))
     }
+    /// Why the last snapshot of a shard has failed; gone when one has succeeded.
+    pub fn snapshot_failure(&self, shard: u8) -> PathBuf {
+        self.root.join(format!("snapshot-{shard}.failed"))
+    }
     pub fn gateway(&self) -> PathBuf {
         self.root.join("gateway")
     }

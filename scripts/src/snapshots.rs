@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    fs,
+    fs, io,
     time::{Duration, SystemTime},
 };
 
@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::{
     Error,
     config::SHARDS,
-    layout::Layout,
+    layout::{Layout, write_atomically},
     process::{ProcessSpec, log_tail},
 };
 
@@ -34,6 +34,14 @@ pub struct Newest {
     pub age_s: u64,
 }
 
+/// A shard's last attempt, which has failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    pub shard: u8,
+    pub age_s: u64,
+    pub reason: String,
+}
+
 /// Takes a snapshot of each shard again and again. One that fails is told and tried again in the
 /// next round: without it a start takes longer, and that is all.
 pub async fn keep_taking(layout: &Layout, every: Duration) -> Infallible {
@@ -41,17 +49,35 @@ pub async fn keep_taking(layout: &Layout, every: Duration) -> Infallible {
         let next = Instant::now() + every;
         sleep_until(next).await;
         for shard in 0..SHARDS {
-            if let Err(error) = take(layout, shard).await {
-                warn!(%error, "the next round tries again");
+            if let Err(error) = attempt(layout, &spec(layout, shard), shard).await {
+                warn!(%error, "nobody will hear how a snapshot went");
             }
             sleep(PAUSE).await;
         }
     }
 }
 
-async fn take(layout: &Layout, shard: u8) -> Result<(), Error> {
+fn spec(layout: &Layout, shard: u8) -> ProcessSpec {
     let dir = layout.shard(shard).to_string_lossy().into_owned();
-    let spec = ProcessSpec::new("snapshot", Some(shard), "engine", layout).args(["snapshot", &dir]);
+    ProcessSpec::new("snapshot", Some(shard), "engine", layout).args(["snapshot", &dir])
+}
+
+/// Leaves word of a failure for `exchange status`, until one succeeds.
+async fn attempt(layout: &Layout, spec: &ProcessSpec, shard: u8) -> Result<(), Error> {
+    let path = layout.snapshot_failure(shard);
+    match take(layout, spec, shard).await {
+        Err(error) => {
+            warn!(%error, "the next round tries again");
+            write_atomically(&path, error.to_string().as_bytes(), 0o600)
+        }
+        Ok(()) => match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(path)(error)),
+            _ => Ok(()),
+        },
+    }
+}
+
+async fn take(layout: &Layout, spec: &ProcessSpec, shard: u8) -> Result<(), Error> {
     let mut child = spec.spawn()?;
     let ended = timeout(PATIENCE, child.wait()).await;
     if ended.is_err() {
@@ -59,7 +85,8 @@ async fn take(layout: &Layout, shard: u8) -> Result<(), Error> {
     }
     let ended = ended.ok().transpose().map_err(Error::file(&spec.log))?;
     if !ended.is_some_and(|status| status.success()) {
-        return Err(Error::Snapshot { shard, tail: log_tail(&spec.log), log: spec.log });
+        let (tail, log) = (log_tail(&spec.log), spec.log.clone());
+        return Err(Error::Snapshot { shard, tail, log });
     }
     if let Some(Newest { seq, .. }) = newest(layout, shard)? {
         info!(shard, seq, "a snapshot to start from");
@@ -83,7 +110,7 @@ pub fn newest(layout: &Layout, shard: u8) -> Result<Option<Newest>, Error> {
         };
         // one that is pruned at this moment is not the newest
         let Ok(made) = entry.metadata().and_then(|file| file.modified()) else { continue };
-        let age_s = SystemTime::now().duration_since(made).map_or(0, |age| age.as_secs());
+        let age_s = age_s(made);
         if newest.is_none_or(|known: Newest| known.seq < seq) {
             newest = Some(Newest { shard, seq, age_s });
         }
@@ -91,9 +118,51 @@ pub fn newest(layout: &Layout, shard: u8) -> Result<Option<Newest>, Error> {
     Ok(newest)
 }
 
+/// Why the last attempt at a shard's snapshot has failed, if it has.
+pub fn failed(layout: &Layout, shard: u8) -> Result<Option<Failed>, Error> {
+    let path = layout.snapshot_failure(shard);
+    let read = || -> io::Result<Failed> {
+        let reason = fs::read_to_string(&path)?;
+        Ok(Failed { shard, age_s: age_s(fs::metadata(&path)?.modified()?), reason })
+    };
+    match read() {
+        Ok(failed) => Ok(Some(failed)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::file(path)(error)),
+    }
+}
+
+fn age_s(made: SystemTime) -> u64 {
+    SystemTime::now().duration_since(made).map_or(0, |age| age.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_failure_is_told_until_one_succeeds() {
+        let temp = tempfile::tempdir().unwrap();
+        let layout = Layout::new(temp.path()).unwrap();
+        layout.prepare().unwrap();
+        let ends = |program: &str, words: [&str; 2]| ProcessSpec {
+            program: Path::new(program).to_path_buf(),
+            ..ProcessSpec::new("snapshot", Some(2), "none", &layout).args(words)
+        };
+        assert_eq!(failed(&layout, 2).unwrap(), None);
+        let full = ends("/bin/sh", ["-c", "echo the disk is full; exit 1"]);
+        attempt(&layout, &full, 2).await.unwrap();
+        let told = failed(&layout, 2).unwrap().unwrap();
+        assert!(told.reason.contains("the disk is full"), "{told:?}");
+        assert_eq!(failed(&layout, 1).unwrap(), None);
+        attempt(&layout, &ends("/no/such/program", ["", ""]), 2).await.unwrap();
+        let told = failed(&layout, 2).unwrap().unwrap();
+        assert!(!told.reason.contains("the disk is full"), "{told:?}");
+        attempt(&layout, &ends("/bin/sh", ["-c", "exit 0"]), 2).await.unwrap();
+        assert_eq!(failed(&layout, 2).unwrap(), None);
+    }
 
     #[test]
     fn the_newest_is_the_one_with_the_highest_seq() {
