@@ -19,6 +19,7 @@ use protocol::{
 use crate::{
     bench::{Bench, index},
     flow_links, flow_operator,
+    triggers::closing,
 };
 
 pub type Step = [u16; 10];
@@ -129,11 +130,12 @@ pub fn trading_act(bench: &mut Bench, step: &Step, mark: &mut [i64; 2]) -> Act {
         }
         88..=93 => return flow_links::shard_act(bench, &mut draw, account),
         94..=95 => {
-            // sometimes as long as an index may stay away, or into the next hour
+            // sometimes as long as an index may stay away, to dates, or into the next hour
             let jump = match draw.below(48) {
                 0 => 24,
                 1 | 3 => 30,
                 2 => 7_500,
+                4 | 5 => 1_500,
                 n => u64::from(n % 5),
             };
             bench.ts += jump * 400_000;
@@ -165,11 +167,16 @@ pub fn reducing_act(bench: &mut Bench, step: &Step) -> Act {
                 ..crate::trading::limit(account.0, side, price, qty)
             })
         }
-        14..=17 => {
+        14..=16 => {
             let (order, account) = recent(bench, &mut draw, 1, account);
             let of = amend(&mut draw, account, symbol, 100);
             let side = bench.sides[0].get((order.0 as usize).wrapping_sub(1)).copied();
             Command::Amend(Amend { order, side: side.unwrap_or(of.side), price, qty, ..of })
+        }
+        17 => {
+            // one of each kind on a side is a pair
+            let kind = draw.one_of(&[AlgoType::StopMarket, AlgoType::TakeProfitMarket]);
+            Command::PlaceAlgo(closing(account.0, kind, side, price + 2 * qty - 7))
         }
         18 => {
             let (order, account) = recent(bench, &mut draw, 1, account);

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use protocol::{
-    AccountId, Command, Event, OrderId, RATE_ONE,
+    AccountId, Event, OrderId, RATE_ONE,
     event::{AlgoChanged, CashChanged, OrderAccepted, Trade},
     order::{
         AlgoStatus, AlgoType, CashReason, OrderStatus, OrderType, PositionSide, Side, TimeInForce,
@@ -15,9 +15,8 @@ use protocol::{
 use crate::{
     auditor::{Auditor, Leg},
     bench::{Bench, spec},
-    flow::{self, Act, Draw},
+    flow,
     mutants::{Run, record, runs},
-    triggers::closing,
 };
 
 type Frame = (u64, Vec<Event>);
@@ -245,20 +244,10 @@ fn trail_goes_back(_: &Auditor, frames: &[Frame], at: usize) -> Option<Run> {
     None
 }
 
-/// Runs in which pairs wait beside the market, and in which time passes, so that dates come.
+/// Runs in which pairs fire, and in which time passes.
 fn more_runs() -> [Run; 2] {
     let rich = [(1, 90_000_000), (2, 90_000_000), (3, 90_000_000)];
-    let pairs = record(Bench::trading(&rich), STEPS, |bench, step| {
-        let mut draw = Draw(step.iter());
-        if draw.below(4) > 0 {
-            return flow::reducing_act(bench, step);
-        }
-        let kinds = [AlgoType::StopMarket, AlgoType::TakeProfitMarket];
-        let (account, side) = (1 + u32::from(draw.below(3)), draw.one_of(Side::ALL));
-        let near = 94 + i64::from(draw.below(13));
-        let command = Command::PlaceAlgo(closing(account, draw.one_of(&kinds), side, near));
-        Act::Command { envelope: bench.envelope(0, false), command }
-    });
+    let pairs = record(Bench::trading(&rich), STEPS, flow::reducing_act);
     let grants = [(1, 900_000), (2, 800_000), (3, 700_000), (4, 600_000)];
     let mut mark = [100; 2];
     let dated = record(Bench::trading(&grants), STEPS, |bench, step| {
