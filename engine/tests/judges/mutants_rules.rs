@@ -34,6 +34,8 @@ const SECOND_US: u64 = 1_000_000;
 /// heard all before.
 type Damage = fn(&Auditor, &[Frame], usize) -> Option<Run>;
 
+const OWN_WALLET: &str = "costs more than its wallet";
+
 /// Name, words of the protest, and how.
 const MUTANTS: &[(&str, &str, Damage)] = &[
     ("a grant is doubled", "a message is applied once", |_, frames, at| {
@@ -44,6 +46,17 @@ const MUTANTS: &[(&str, &str, Damage)] = &[
     }),
     ("a grant that is sent again is applied again", "a message is applied once", again),
     ("one behind in rank is deleveraged", "the first in rank goes first", out_of_rank),
+    ("an isolated position costs more when it is due", OWN_WALLET, |auditor, frames, at| {
+        costs_more(auditor, frames, at, |trade| (trade.kind != TradeKind::Book).then_some(0))
+    }),
+    ("an isolated counterparty loses more than its wallet", OWN_WALLET, |auditor, frames, at| {
+        costs_more(auditor, frames, at, |trade| (trade.kind == TradeKind::Deleverage).then_some(1))
+    }),
+    ("who only reduces loses more than his isolated wallet", OWN_WALLET, |auditor, frames, at| {
+        costs_more(auditor, frames, at, |trade| {
+            (trade.kind == TradeKind::Book && trade.taker.reduce_only).then_some(0)
+        })
+    }),
     ("a full-or-nothing order is filled in part", "all or nothing", |_, frames, at| {
         let (order, ended) = (accepted(frames, at)?, &frames[0].1);
         let in_part = ended.iter().any(|event| {
@@ -161,6 +174,22 @@ fn out_of_rank(auditor: &Auditor, frames: &[Frame], at: usize) -> Option<Run> {
         }
     }
     Some(damaged)
+}
+
+/// A taker, 0, or a maker, 1, who closes a part of an isolated position, loses all that he has.
+fn costs_more(
+    auditor: &Auditor,
+    frames: &[Frame],
+    at: usize,
+    whose: impl Fn(&Trade) -> Option<usize>,
+) -> Option<Run> {
+    let Event::Trade(mut trade) = frames[0].1[at] else { return None };
+    let (symbol, whose) = (trade.symbol.0, whose(&trade)?);
+    let fill = [&mut trade.taker, &mut trade.maker].into_iter().nth(whose)?;
+    let leg = (fill.account.0, symbol, fill.position_side as u8);
+    let loss = 1 << 50;
+    (fill.pnl, fill.cash) = (fill.pnl - loss, fill.cash - loss);
+    auditor.is_isolated(leg).then(|| replaced(frames, at, Event::Trade(trade)))
 }
 
 const fn leg_of(trade: &Trade) -> Leg {
