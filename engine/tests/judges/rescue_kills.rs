@@ -44,6 +44,7 @@ const _: () = assert!(LEDGER_AWAY_US + MARGIN_CALL_GRACE_US < MARGIN_CALL_GRACE_
 #[derive(Clone, Copy, Debug)]
 struct Call {
     number: u64,
+    opened: u64,
     /// The marks of all shards when it was made.
     marks: [i64; NODES],
     /// The marks when its answer came, and what was left for the account elsewhere.
@@ -61,6 +62,8 @@ struct Book {
     /// By account, what was granted a short time ago, which is not given away again, and until
     /// when.
     earmarks: BTreeMap<u32, (i64, u64)>,
+    /// By account, when its position changed last.
+    traded: BTreeMap<u32, u64>,
     /// By account, the last.
     calls: BTreeMap<u32, Call>,
 }
@@ -177,7 +180,7 @@ impl World {
     }
 
     fn hear(&mut self, node: usize, event: &Event) -> Result<(), String> {
-        let book = &mut self.books[node];
+        let (book, ts) = (&mut self.books[node], self.nodes[node].ts);
         match event {
             Event::Mark(mark) => self.marks[node] = mark.mark,
             Event::CashChanged(change) => _ = book.cash.insert(change.account.0, change.cash),
@@ -187,11 +190,12 @@ impl World {
                     book.cash.insert(fill.account.0, fill.cash);
                     book.entries.insert(fill.account.0, fill.entry);
                     book.positions.insert(fill.account.0, fill.position);
+                    book.traded.insert(fill.account.0, ts);
                 }
             }
             Event::MarginCallIssued(call) if call.kind == CallKind::Need => {
                 let (number, marks) = (call.link_seq, self.marks);
-                let call_ = Call { number, marks, answer: None, struck: [false; 2] };
+                let call_ = Call { number, opened: ts, marks, answer: None, struck: [false; 2] };
                 book.calls.insert(call.account.0, call_);
             }
             Event::OrderAccepted(order)
@@ -213,9 +217,14 @@ impl World {
     }
 
     /// What an account has for a shard: what others could give, what is free, and what is on its
-    /// way to the ledger.
+    /// way to the ledger. What comes free by a trade after the call is for the next one: each shard
+    /// is asked once.
     fn elsewhere(&self, account: u32, shard: usize) -> i128 {
-        let others = (1..NODES).filter(|other| *other != shard);
+        let opened = self.books[shard].calls.get(&account).map_or(0, |call| call.opened);
+        let others = (1..NODES).filter(|other| {
+            let traded = self.books[*other].traded.get(&account);
+            *other != shard && traded.is_none_or(|traded| *traded < opened)
+        });
         let spare = others.map(|other| {
             let book = &self.books[other];
             let of = |map: &BTreeMap<u32, i64>| map.get(&account).copied().unwrap_or(0);
@@ -481,6 +490,12 @@ proptest! {
             prop_assert!(false, "seed {}: {}", seed, fault);
         }
     }
+}
+
+/// A shard that has given what it could closes a part of a position of the same account there.
+#[test]
+fn what_comes_free_after_an_answer_is_for_the_next_call() {
+    world(17_127_614_530_531_657_843).unwrap();
 }
 
 #[test]
