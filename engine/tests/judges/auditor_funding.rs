@@ -110,7 +110,13 @@ impl FundingBooks {
                 self.insurance += open.pool;
             }
             Event::OrderAccepted(order) => {
-                assert!(self.is_clear(order.account.0), "judged after its funding: {order:?}");
+                // what is closed for good is not judged, so only its own funding comes first
+                let leg = (order.account.0, order.symbol.0, order.position_side as u8);
+                let booked = match order.origin {
+                    OrderOrigin::Settlement => !self.owes(leg),
+                    _ => self.is_clear(leg.0),
+                };
+                assert!(booked, "judged after its funding: {order:?}");
                 let state = self.state(order.symbol.0);
                 let reduces = match state {
                     SymbolState::ReduceOnly => {
