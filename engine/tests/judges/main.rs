@@ -44,6 +44,7 @@ mod lending;
 mod liquidation;
 mod listing;
 mod long;
+mod milking;
 mod modes;
 mod money;
 mod mutants;
