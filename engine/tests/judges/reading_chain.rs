@@ -166,6 +166,8 @@ impl Judge {
             let first = self
                 .pool(*key)
                 .into_iter()
+                // of equals the first goes first
+                .rev()
                 .max_by_key(|of| self.reading.maintenance(of.1, self.reading.positions[of].q));
             if waits || asked || first.is_some_and(|of| !self.takers(of)) {
                 self.attended.insert(*key);
@@ -307,7 +309,16 @@ impl Judge {
             }
         }
         self.seen.parts += u64::from(qty < held.abs());
-        if !isolated {
+        let own = |event: &&Event| match event {
+            Event::Trade(trade) => trade.taker.order == order.order && trade.symbol == order.symbol,
+            _ => false,
+        };
+        let kind = rest.iter().find(own).map(|event| match event {
+            Event::Trade(trade) => trade.kind,
+            _ => unreachable!(),
+        });
+        // a search goes on for the position it began for, which its owner may have reduced since
+        if !isolated && kind != Some(TradeKind::Deleverage) {
             let least = |key: Key| self.reading.maintenance(key.1, self.reading.positions[&key].q);
             let larger = self
                 .reading
@@ -317,14 +328,6 @@ impl Judge {
                 self.fault(format!("{key:?} before {larger:?}"));
             }
         }
-        let own = |event: &&Event| match event {
-            Event::Trade(trade) => trade.taker.order == order.order && trade.symbol == order.symbol,
-            _ => false,
-        };
-        let kind = rest.iter().find(own).map(|event| match event {
-            Event::Trade(trade) => trade.kind,
-            _ => unreachable!(),
-        });
         let spared = Self::spares(backing);
         match kind {
             None | Some(TradeKind::Book) => {
