@@ -7,7 +7,7 @@ use protocol::{
     AccountId, Cash, Micros, OrderId, Reject, Seq, SessionId, ShardId,
     command::{Lend, Return},
     event::{GrantIssued, LendSettled, RecallIssued},
-    limits::{CASH_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US},
+    limits::{CALL_LATE_US, CALL_RECALL_WAIT_US, CASH_MAX, PENDING_LENDS_MAX, RECALL_WAIT_US},
     order::CashReason,
 };
 
@@ -249,6 +249,10 @@ impl Ledger {
 
     /// Answers calls and lends whose patience has ended, a bounded number at once.
     pub(super) fn tick<S: Sink>(&mut self, now: Micros, out: &mut Output<'_, S>) {
+        if self.calls.first().is_some_and(|call| call.deadline + CALL_LATE_US < now) {
+            // all at once, so that they stay in their order
+            self.calls.iter_mut().for_each(|call| call.deadline = now + CALL_RECALL_WAIT_US);
+        }
         let over = |all: &[Pending], most: usize| {
             all.iter().take(most).take_while(|pending| pending.deadline <= now).count()
         };

@@ -140,7 +140,7 @@ impl Storm {
 }
 
 /// Storms in which a gate that stands open must have been found.
-const SEEDS: u64 = 64;
+const SEEDS: u64 = 512;
 
 fn is_found(gate: Gate, eye: Kind, found: impl Fn(&Verdict) -> bool) -> bool {
     (0..SEEDS).any(|seed| found(&storm(seed, eye, Some(gate))))

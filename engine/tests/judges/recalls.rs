@@ -5,7 +5,7 @@ use protocol::{
     AccountId, Command, Event, Reject,
     command::{Recall, Tick},
     event::{OrderClosed, ReturnIssued},
-    limits::{CALL_RECALL_WAIT_US, EARMARK_US},
+    limits::{CALL_LATE_US, CALL_RECALL_WAIT_US, EARMARK_US},
     order::{CallKind, CloseReason, OrderStatus, Side},
 };
 
@@ -165,6 +165,25 @@ fn a_call_is_answered_inside_its_grace() {
     assert!(lacking > 1_000);
     assert!(cluster.nodes[0].engine.wake_at().is_none());
     cluster.drain();
+    assert_eq!(cluster.booked(), cluster.deposited);
+}
+
+/// A ledger that was away when its patience ended has not heard what came meanwhile.
+#[test]
+fn a_ledger_that_was_away_waits_anew() {
+    let mut cluster = two_shards();
+    let lacking = call(&mut cluster, 94);
+    let before = cluster.cash[&(1, ALICE)];
+    cluster.deliver(1, 0, true);
+    cluster.nodes[0].ts += CALL_RECALL_WAIT_US + CALL_LATE_US;
+    let granted =
+        |events: &[Event]| events.iter().any(|event| matches!(event, Event::GrantIssued(_)));
+    assert!(!granted(&cluster.send(0, &TICK)));
+    let wake = cluster.nodes[0].engine.wake_at();
+    assert_eq!(wake, Some(cluster.nodes[0].ts + CALL_RECALL_WAIT_US));
+    cluster.drain();
+    let came = cluster.cash[&(1, ALICE)] - before;
+    assert!(came >= lacking.min(40_000 - 1_000), "{came} of {lacking}");
     assert_eq!(cluster.booked(), cluster.deposited);
 }
 

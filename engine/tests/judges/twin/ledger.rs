@@ -10,7 +10,7 @@ use protocol::{
         PositionModeChanged, PositionModeSettled, RecallIssued, ReleaseIssued,
     },
     limits::{
-        ACCOUNTS_MAX, CALL_RECALL_WAIT_US, CASH_MAX, LINK_WINDOW_MAX, MODE_WAIT_US,
+        ACCOUNTS_MAX, CALL_LATE_US, CALL_RECALL_WAIT_US, CASH_MAX, LINK_WINDOW_MAX, MODE_WAIT_US,
         PENDING_LENDS_MAX, PENDING_MODES_MAX, RECALL_WAIT_US,
     },
     order::{CallKind, CashReason, HoldFor, HoldState, ModeChange, PositionMode},
@@ -128,6 +128,14 @@ impl Ledger {
                 Ok(0)
             }
             Command::Tick(_) => {
+                let late = |waiting: &Waiting| {
+                    waiting.call != 0 && waiting.until + CALL_LATE_US < context.now
+                };
+                if self.waiting.values().any(late) {
+                    for waiting in self.waiting.values_mut().filter(|waiting| waiting.call != 0) {
+                        waiting.until = context.now + CALL_RECALL_WAIT_US;
+                    }
+                }
                 let over = self.waiting.iter().filter(|(_, waiting)| waiting.until <= context.now);
                 let mut over: Vec<_> = over.map(|(lend, by)| (by.call == 0, *lend)).collect();
                 over.sort_unstable();
