@@ -213,7 +213,8 @@ impl Judge {
         let others = self.reading.positions.iter().filter(|(of, position)| {
             of.1 == key.1 && of.0 != key.0 && of.0 != FUND && position.q.signum() == -sign
         });
-        others.into_iter().any(|(of, _)| self.equity_after(*of, most, price) >= 0)
+        let mut ranked = others.map(|(of, _)| *of).filter(|of| self.rank(*of).is_some());
+        ranked.any(|of| self.equity_after(of, most, price) >= 0)
     }
 
     /// The positions that are due with it.

@@ -117,7 +117,7 @@ impl Judge {
         self.reading.backing(key).equity - held.signum() * lost
     }
 
-    fn rank(&self, key: Key) -> Option<(i128, [i128; 2], [i128; 2])> {
+    pub fn rank(&self, key: Key) -> Option<(i128, [i128; 2], [i128; 2])> {
         let position = &self.reading.positions[&key];
         let value = self.reading.notional(key.1, position.q);
         let gain =
