@@ -100,6 +100,10 @@ impl Calls {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Call> {
         self.open.iter()
     }

@@ -209,6 +209,11 @@ impl Engine {
         }
     }
 
+    /// Something has been asked of the ledger that it has not answered, acknowledged or not.
+    pub fn awaits_ledger(&self) -> bool {
+        matches!(&self.role, Role::Trading(_, shard) if shard.awaits_ledger())
+    }
+
     /// Link messages that the other end has not acknowledged, each link's oldest first: (peer,
     /// its place in the link's stream, the command to send there). A node that restarts sends
     /// them again.

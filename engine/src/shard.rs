@@ -297,6 +297,11 @@ impl Shard {
         if busy { Some(now) } else { self.next_at() }
     }
 
+    /// A margin call is open.
+    pub fn awaits_ledger(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     /// When things come due by themselves, kind by kind.
     #[inline]
     fn dates(&self) -> [Option<Micros>; 4] {

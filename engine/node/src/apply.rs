@@ -77,6 +77,7 @@ impl<M: Mind> Agent for ApplyStage<M> {
         }
         if self.applied > before {
             self.progress.wake_at_us.set(self.mind.wake_at().unwrap_or(0));
+            self.progress.awaits_ledger.set(self.mind.awaits_ledger().into());
             self.progress.applied.set(self.applied);
         }
         (self.applied - before) as usize

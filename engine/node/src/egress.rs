@@ -123,7 +123,8 @@ impl<T: Tap> Agent for Egress<T> {
         work += self.take(now);
         if let Some(Outlets { fanout, links, .. }) = &mut self.outlets {
             work += links.poll(now, |peer| fanout.report(ToClerk::PeerLost(peer)));
-            self.progress.ledger.set(links.ledger(now) as u64);
+            let awaits = self.progress.awaits_ledger.get() == 1;
+            self.progress.ledger.set(links.ledger(awaits, now) as u64);
             work += fanout.flush();
         }
         self.progress.emitted.set(self.events.last_seq());

@@ -112,13 +112,15 @@ impl Links {
         sent
     }
 
-    /// Whether this shard hears of the ledger; the ledger has no link to itself.
-    pub fn ledger(&mut self, now: &Now) -> LinkWord {
+    /// Whether this shard hears of the ledger, of which it awaits an answer or not; the ledger has no
+    /// link to itself.
+    pub fn ledger(&mut self, awaits: bool, now: &Now) -> LinkWord {
         if self.own == ShardId::LEDGER {
             return LinkWord::None;
         }
         let link = &mut self.links[usize::from(ShardId::LEDGER.0)];
-        link.silence.look(link.publication.is_none() || !link.waiting.is_empty(), now)
+        let owes = awaits || link.publication.is_none() || !link.waiting.is_empty();
+        link.silence.look(owes, now)
     }
 
     /// Takes one event.
@@ -290,10 +292,13 @@ fn push(message: &mut Message, command: &Command) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::silence::SILENT_AFTER_NS;
     use protocol::{
         AccountId, CommandKind,
         event::{GrantIssued, LinkAcked, LinkApplied},
+        order::CallKind,
     };
+
     use transport::{StreamId, Subscription, Transport, local::LocalNetwork};
 
     const PEER: ShardId = ShardId(2);
@@ -353,6 +358,25 @@ mod tests {
         };
         subscription.poll(&mut each, usize::MAX);
         all
+    }
+
+    /// Its acknowledgement says nothing of whether it will live to answer.
+    #[test]
+    fn a_ledger_that_owes_an_answer_is_missed() {
+        let mut links = Links::new(ShardId(1), CLUSTER);
+        let mut transport = LocalNetwork::new().transport();
+        let publication = transport.publication("local", StreamId(7)).unwrap();
+        links.meet(ShardId::LEDGER, publication);
+        let at = |ns| Now { monotonic: MonotonicNs(ns), wall_ns: 0 };
+        let (peer, account, kind) = (ShardId::LEDGER, AccountId(1), CallKind::Need);
+        let call = MarginCallIssued { link_seq: 1, account, kind, _pad: [0; 3], amount: 9 };
+        links.event(&Event::MarginCallIssued(call));
+        assert_eq!(links.ledger(true, &at(0)), LinkWord::Up);
+        links.event(&Event::LinkAcked(LinkAcked { peer, _pad: [0; 7], link_seq: 1 }));
+        assert_eq!(links.ledger(true, &at(1)), LinkWord::Up);
+        assert_eq!(links.ledger(true, &at(SILENT_AFTER_NS)), LinkWord::Up);
+        assert_eq!(links.ledger(true, &at(1 + SILENT_AFTER_NS)), LinkWord::Down);
+        assert_eq!(links.ledger(false, &at(2 + SILENT_AFTER_NS)), LinkWord::Up);
     }
 
     #[test]

@@ -31,6 +31,11 @@ pub trait Mind: Send + 'static {
     /// Log time at which a tick is wanted, sooner than the next regular one.
     fn wake_at(&self) -> Option<Micros>;
 
+    /// Something has been asked of the ledger that it has not answered.
+    fn awaits_ledger(&self) -> bool {
+        false
+    }
+
     /// A hash of all state: equal logs give equal hashes.
     fn state_hash(&self) -> u64;
 
@@ -56,6 +61,10 @@ impl Mind for Engine {
 
     fn wake_at(&self) -> Option<Micros> {
         Engine::wake_at(self)
+    }
+
+    fn awaits_ledger(&self) -> bool {
+        Engine::awaits_ledger(self)
     }
 
     fn state_hash(&self) -> u64 {

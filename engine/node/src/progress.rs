@@ -41,6 +41,8 @@ pub struct Progress {
     pub client_ns: Mark,
     /// Followers known: while there are any, egress makes messages.
     pub audience: Mark,
+    /// 1 while the engine awaits an answer of the ledger.
+    pub awaits_ledger: Mark,
     /// Whether the shard hears of the ledger, a [`crate::silence::LinkWord`].
     pub ledger: Mark,
     /// Set once the engine has come to rest for good: nothing more will be emitted.

@@ -1,7 +1,9 @@
 //! Whether a shard hears of the ledger: watched where its links are, told where its log begins.
 //!
 //! An answer that a shard waits for can't come while its ledger is away, so the log has to know;
-//! what is waited for is an acknowledgement, or, without an address, the ledger itself.
+//! what is waited for is an acknowledgement, the answer to a margin call, or, without an address,
+//! the ledger itself. A ledger that is there and answers a call late is taken for one that is not,
+//! until it does: the call waits longer than it had to.
 
 use replication::MonotonicNs;
 
@@ -45,8 +47,8 @@ impl Silence {
         self.heard = true;
     }
 
-    /// Looks again; `owes`: there is something that the peer has not acknowledged, or it has no
-    /// address.
+    /// Looks again; `owes`: there is something that the peer has not acknowledged or answered, or it
+    /// has no address.
     pub fn look(&mut self, owes: bool, now: &Now) -> LinkWord {
         if std::mem::take(&mut self.heard) || !owes {
             self.since = None;
