@@ -58,7 +58,7 @@ pub const CALL_TARGET: (i128, i128) = (3, 2);
 pub const CALL_RECALL_WAIT_US: u64 = 150_000;
 /// A ledger that comes to the end of that wait so much too late was away, and could not hear what
 /// it has waited for: it waits anew.
-pub const CALL_LATE_US: u64 = 20_000;
+pub const CALL_LATE_US: u64 = 5_000;
 /// An urgent recall leaves so many times the maintenance margin: a fraction.
 pub const CALL_KEEP: (i128, i128) = (6, 5);
 /// How long a shard's margin call stays open without an answer, in log time.

@@ -3,8 +3,9 @@
 //! accounts called at once, and marks that go on moving.
 //!
 //! It holds as far as the graces go. A shard that dies is back well inside the time that the ledger
-//! waits for it; so is a ledger that has a call in its log. One that has not may be away as long
-//! as a call waits whose link is down.
+//! waits for it. A ledger may be away as long as a call waits whose link is down; but one that has
+//! a call in its log and is back just when it has waited long enough for what it has recalled, so
+//! that it can't know that it was away, answers with what it has.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,10 @@ use proptest::prelude::*;
 use protocol::{
     Command, Event, Reject, ShardId,
     command::{LinkAck, Tick},
-    limits::{CALL_RECALL_WAIT_US, EARMARK_US, MARGIN_CALL_GRACE_DOWN_US, MARGIN_CALL_GRACE_US},
+    limits::{
+        CALL_LATE_US, CALL_RECALL_WAIT_US, EARMARK_US, MARGIN_CALL_GRACE_DOWN_US,
+        MARGIN_CALL_GRACE_US,
+    },
     order::{CallKind, OrderOrigin, Side},
 };
 
@@ -36,7 +40,7 @@ const SILENT_US: u64 = 150_000;
 /// A node that others wait for is away for so long at most.
 const AWAY_US: u64 = 60_000;
 const _: () = assert!(AWAY_US + 12 * (TURN_US + DELAY_US) < CALL_RECALL_WAIT_US);
-/// The ledger, while nobody has its word.
+/// The ledger.
 const LEDGER_AWAY_US: u64 = 1_500_000;
 const _: () = assert!(LEDGER_AWAY_US + MARGIN_CALL_GRACE_US < MARGIN_CALL_GRACE_DOWN_US);
 
@@ -363,7 +367,8 @@ impl World {
 
     /// Says whether a shard's link is up, as its node does.
     fn look_at_link(&mut self, shard: usize) -> Result<(), String> {
-        let owed = self.nodes[shard].engine.outbox().next().is_some();
+        let engine = &self.nodes[shard].engine;
+        let owed = engine.outbox().next().is_some() || engine.awaits_ledger();
         let (since, was_up) = self.silence[shard];
         let since = owed.then_some(since.unwrap_or(self.now));
         let up = since.is_none_or(|since| self.now - since < SILENT_US);
@@ -393,7 +398,11 @@ impl World {
         match self.below(4) {
             0 => None,
             1 => Some((other, self.below(AWAY_US))),
-            _ if has_word => Some((0, self.below(AWAY_US))),
+            2 if has_word => Some((0, self.below(AWAY_US))),
+            _ if has_word => {
+                let anew = CALL_RECALL_WAIT_US + CALL_LATE_US + TURN_US;
+                Some((0, anew + self.below(LEDGER_AWAY_US - anew)))
+            }
             _ => Some((0, self.below(LEDGER_AWAY_US))),
         }
     }
