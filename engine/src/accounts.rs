@@ -23,6 +23,7 @@ use crate::{
     due::{Due, PoolAt},
     hash::Digest,
     saved::{LoadError, Saved, sound},
+    shard::need::amount_takes,
     sweeps::Sweeps,
     symbols::Quote,
     triggers::AlgoAt,
@@ -155,6 +156,12 @@ impl Account {
     pub fn is_well_guarded(&self) -> bool {
         let looked_at = !self.is_touched && !self.waits_for_mark && !self.need_queued;
         looked_at && !self.warned && self.call == 0 && self.due == Due::default()
+    }
+
+    /// So much may go and it is above the line of a margin call all the same.
+    pub fn spares(&self, amount: i128) -> bool {
+        let spare = i128::try_from(self.spare).unwrap_or(i128::MAX);
+        self.is_well_guarded() && amount_takes(amount) <= spare
     }
 
     /// What must not be returned now.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use protocol::{
     AccountId, Lots, Ticks,
     limits::FILLS_MAX,
-    order::{SelfTradePrevention, Side},
+    order::{MarginMode, SelfTradePrevention, Side},
 };
 use rules::Exposure;
 
@@ -132,8 +132,9 @@ impl Desk<'_> {
     ) {
         let holding = self.accounts.holding(maker.data.holding);
         let wanted = qty - outlook.lots;
-        let beyond = self.is_beyond_mark(maker.side(), maker.price());
-        let lots = match beyond || holding.orders.reducing > 0 {
+        let judged = self.is_beyond_mark(maker.side(), maker.price())
+            || holding.exposure.mode == MarginMode::Isolated;
+        let lots = match judged || holding.orders.reducing > 0 {
             false => {
                 outlook.met += 1;
                 maker.remaining().min(wanted)

@@ -109,10 +109,53 @@ impl Desk<'_> {
     }
 
     /// True when a maker may fill so many lots, after what is foreseen: every one may that does
-    /// not lose against the mark.
+    /// not lose against the mark, unless it moves money into an isolated wallet.
     #[inline]
     pub fn is_bearable(&self, maker: &Order<Terms>, lots: Lots, foresight: &Foresight) -> bool {
-        !self.is_beyond_mark(maker.side(), maker.price()) || self.bears(maker, lots, foresight)
+        if self.is_beyond_mark(maker.side(), maker.price()) {
+            return self.bears(maker, lots, foresight);
+        }
+        let mode = self.accounts.holding(maker.data.holding).exposure.mode;
+        mode == MarginMode::Cross || self.backs(maker, lots, foresight)
+    }
+
+    /// What opens of an isolated position is backed out of what is beside it, and that must do
+    /// afterwards: else an account that is due would save a part of what it owes.
+    fn backs(&self, maker: &Order<Terms>, lots: Lots, foresight: &Foresight) -> bool {
+        let holding = self.accounts.holding(maker.data.holding);
+        let before = foresight.exposure(maker.data.holding, holding, self.quotes).position;
+        let sign = maker.side().sign();
+        if lots <= before.closable(sign) {
+            return true;
+        }
+        if foresight.is_empty() && before.closable(sign) == 0 && self.pools.are_settled() {
+            let quote = self.quote();
+            let opened = value(maker.price(), lots, quote.mult);
+            let moved = div_ceil(opened, holding.leverage(quote).into());
+            let lost = moved + fee(opened, holding.fees(quote).maker.max(0));
+            if self.accounts.account(holding.account).spares(lost) {
+                return true;
+            }
+        }
+        let beside = self.beside(maker, self.filled(maker, lots, foresight), foresight);
+        beside.equity >= beside.maintenance
+    }
+
+    /// All that is cross of a maker's account after a fill.
+    fn beside(
+        &self,
+        maker: &Order<Terms>,
+        (after, gained): (Exposure, i128),
+        foresight: &Foresight,
+    ) -> Solvency {
+        let at = maker.data.holding;
+        let account = self.accounts.holding(at).account;
+        let exposure_of = |of, other: &Holding| match of == at {
+            true => after,
+            false => foresight.exposure(of, other, self.quotes),
+        };
+        let gained = foresight.gained(account) + gained;
+        self.accounts.cross_pool(account, self.quotes, exposure_of, gained)
     }
 
     /// The fill leaves the account above its maintenance margin, or it closes at a price that the
@@ -152,16 +195,14 @@ impl Desk<'_> {
         let at = maker.data.holding;
         let holding = self.accounts.holding(at);
         let (after, gained) = self.filled(maker, lots, foresight);
-        let gained = foresight.gained(holding.account) + gained;
         let exposure_of = |of, other: &Holding| match of == at {
             true => after,
             false => foresight.exposure(of, other, self.quotes),
         };
-        let left = self.pool(at, gained, exposure_of);
+        let left = self.pool(at, foresight.gained(holding.account) + gained, exposure_of);
         let mut solvent = left.equity > left.maintenance;
         if after.mode == MarginMode::Isolated {
-            let (account, quotes) = (holding.account, self.quotes);
-            let beside = self.accounts.cross_pool(account, quotes, exposure_of, gained);
+            let beside = self.beside(maker, (after, gained), foresight);
             solvent &= beside.equity >= beside.maintenance;
         }
         let before = foresight.exposure(at, holding, self.quotes).position;

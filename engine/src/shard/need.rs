@@ -266,6 +266,11 @@ fn leeway(quote: &Quote, tick: u128, away: u128) -> Leeway {
     Leeway { mark: quote.mark, tick, away: away * u128::from(PARTS) }
 }
 
+/// An amount in the parts of [`spare`](crate::accounts::Account::spare).
+pub(crate) fn amount_takes(amount: i128) -> i128 {
+    amount * CALL_LINE.1 * i128::from(PARTS)
+}
+
 /// What of its account's [`spare`](crate::accounts::Account::spare) a fill takes: what it loses
 /// against the mark, a fee included, and, when it adds to the position, what more must stay
 /// wherever the mark goes inside the band, and loses on the way. Negative: it gains.
@@ -283,7 +288,7 @@ pub(crate) fn fill_takes(
     if CALL_LINE.0 * steepest >= CALL_LINE.1 * parts {
         return None;
     }
-    let taken = lost * CALL_LINE.1 * parts;
+    let taken = amount_takes(lost);
     if added <= 0 {
         return Some(taken);
     }

@@ -3,7 +3,7 @@
 //! Account 1 is the one that is to lose more than it has, account 2 the one that is to win it.
 
 use protocol::{
-    Command, Event, Reject, SymbolId,
+    AccountId, Command, Event, Reject, SymbolId,
     command::{Place, SetLeverage, SetMarginMode},
     order::{CloseReason, MarginMode, OrderStatus, Side, TimeInForce},
 };
@@ -223,4 +223,27 @@ fn an_isolated_position_does_not_open_where_its_wallet_can_not_bear_it() {
     let buy = |price| Command::Place(limit(VICTIM, Side::Buy, price, 5));
     bench.refused(&buy(102), Reject::BeyondMarketBound);
     bench.ok(&buy(101));
+}
+
+/// An account that is due has orders on two symbols, which are closed one after the other. The
+/// second would carry a part of what it owes into an isolated wallet.
+#[test]
+fn what_is_due_fills_no_isolated_wallet() {
+    let other = |order: Place| Place { symbol: SymbolId(2), ..order };
+    let mut bench = long(60_500);
+    let mode = MarginMode::Isolated;
+    let (account, symbol) = (AccountId(VICTIM), SymbolId(2));
+    bench.ok(&Command::SetMarginMode(SetMarginMode { account, symbol, mode, _pad: 0 }));
+    bench.ok(&Command::Place(limit(VICTIM, Side::Buy, 80, 1)));
+    bench.ok(&Command::Place(other(limit(VICTIM, Side::Buy, 100, 20))));
+    let mut solvent = bench.fork();
+    assert_eq!(
+        trades(&solvent.ok(&Command::Place(other(limit(WINNER, Side::Sell, 100, 20))))).len(),
+        1
+    );
+    bench.ok(&index(1, 94));
+    let events = bench.ok(&Command::Place(other(limit(WINNER, Side::Sell, 100, 20))));
+    assert!(trades(&events).is_empty(), "{events:?}");
+    let gone = (1, OrderStatus::Expired, CloseReason::Liquidation);
+    assert!(closed(&events).contains(&gone), "{events:?}");
 }

@@ -390,7 +390,12 @@ impl Judge {
         let urgent = matches!(command, Command::Recall(recall) if recall.urgent && recall.account.0 == account);
         let mark = self.reading.marks[&symbol];
         let losing = i128::from(order.side.sign()) * (order.price - mark) > 0;
-        if !(due || urgent || losing) {
+        // what would fill an isolated wallet out of too little, or might: its leverage is unknown here
+        let cross = self.reading.cross(account);
+        let value = order.left * order.price * self.reading.mult(symbol);
+        let isolated = self.reading.isolated.contains(&(account, symbol));
+        let drains = isolated && cross.equity - value < cross.maintenance;
+        if !(due || urgent || losing || drains) {
             self.fault(format!("cancelled {account} {symbol} {}", order.price));
         }
     }

@@ -172,7 +172,9 @@ impl Shard {
     /// A maker may fill so many lots.
     pub fn bears(&self, symbol: u16, maker: &Order, lots: i64) -> bool {
         let leg = maker.leg(symbol);
-        if !self.is_beyond_mark(symbol, maker.side, maker.price) {
+        let beyond = self.is_beyond_mark(symbol, maker.side, maker.price);
+        let reduces = i128::from(lots) <= self.closable(leg, maker.side);
+        if !beyond && (reduces || !self.chosen(leg.0, symbol).isolated) {
             return true;
         }
         let mut settled = self.clone();
@@ -182,7 +184,9 @@ impl Shard {
         let (equity, maintenance) = after.pool(leg);
         let (beside, least) = after.cross_pool(leg.0);
         let fine = beside >= least || !self.chosen(leg.0, symbol).isolated;
-        let reduces = i128::from(lots) <= self.closable(leg, maker.side);
+        if !beyond {
+            return fine;
+        }
         let left = settled.left(leg, maker.price);
         equity > maintenance && fine || reduces && settled.affords(leg, maker.price, left)
     }
