@@ -65,7 +65,7 @@ pub(crate) struct Account {
     pub mode: PositionMode,
     /// The ledger is about to change the mode: no orders until it has.
     pub held: bool,
-    /// That its call is because it is in need: it opens nothing until the call is closed.
+    /// Its open call is because it is in need: it opens nothing until the call is closed.
     pub in_need: bool,
     /// It has had its call, and not come out of need since.
     pub warned: bool,

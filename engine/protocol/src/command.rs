@@ -170,7 +170,7 @@ impl CommandKind {
 pub struct Aim {
     pub account: AccountId,
     pub symbol: SymbolId,
-    /// Its side and price, if it is a new one.
+    /// Its side and price, if it is a new one or is moved.
     pub place: Option<(Side, Ticks)>,
     /// The order there is; none: it is a new one, or named by the client's id.
     pub order: OrderId,

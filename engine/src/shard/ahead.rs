@@ -66,6 +66,7 @@ impl Shard {
                 5 => self.see_account_and_orders(aim, book),
                 4 => self.see_holdings(aim, at, book),
                 3 => self.see_neighbours(aim, at, book),
+                // what was asked for last is on its way
                 _ => {}
             }
         }
