@@ -194,17 +194,16 @@ impl Desk<'_> {
     fn bears_exactly(&self, maker: &Order<Terms>, lots: Lots, foresight: &Foresight) -> bool {
         let at = maker.data.holding;
         let holding = self.accounts.holding(at);
-        let (after, gained) = self.filled(maker, lots, foresight);
-        let exposure_of = |of, other: &Holding| match of == at {
-            true => after,
-            false => foresight.exposure(of, other, self.quotes),
+        let filled = self.filled(maker, lots, foresight);
+        let (after, quote) = (filled.0, self.quote());
+        let beside = self.beside(maker, filled, foresight);
+        let solvent = match after.mode {
+            MarginMode::Cross => beside.equity > beside.maintenance,
+            MarginMode::Isolated => {
+                let own = after.isolated_equity(quote.mark, quote.mult);
+                own > quote.maintenance(&after) && beside.equity >= beside.maintenance
+            }
         };
-        let left = self.pool(at, foresight.gained(holding.account) + gained, exposure_of);
-        let mut solvent = left.equity > left.maintenance;
-        if after.mode == MarginMode::Isolated {
-            let beside = self.beside(maker, (after, gained), foresight);
-            solvent &= beside.equity >= beside.maintenance;
-        }
         let before = foresight.exposure(at, holding, self.quotes).position;
         let reduces = lots <= before.closable(maker.side().sign());
         solvent || reduces && self.closing(at, foresight).affords(maker.price())
