@@ -24,7 +24,7 @@ pub const MODES_PER_TICK_MAX: usize = 64;
 pub const WITHDRAWALS_PER_TICK_MAX: usize = 64;
 /// Conditional orders that may wait on one shard.
 pub const ALGOS_SHARD_MAX: usize = 1_000_000;
-/// Units of pending work that a frame does before its command.
+/// Units of pending work that a frame does before its command; long ones count for several.
 pub const WORK_PER_TURN_MAX: usize = 64;
 /// No further unit is begun in a frame that has made more events than these.
 pub const WORK_EVENTS_MAX: usize = 1_024;
@@ -50,6 +50,11 @@ pub const SETTLING_SLICE: u32 = 64;
 pub const SETTLED_VALUE_MAX: i128 = 1 << 62;
 /// Account ids that one unit of pending work looks at for a counterparty.
 pub const ADL_SLICE: u32 = 64;
+/// Legs that it ranks among these, for which it goes through all that their accounts hold; the
+/// last account's other leg may come on top.
+pub const ADL_RANKED_MAX: usize = 8;
+/// Units of [`WORK_PER_TURN_MAX`] that it counts for: many searches share two slices a frame.
+pub const ADL_SLICE_WEIGHT: usize = WORK_PER_TURN_MAX / 2;
 /// Events that may follow the last step of a match: clipped reduce-only orders of maker and taker
 /// with their levels and the ends of the conditional orders they stem from, what becomes of the
 /// taker, and the outcome.

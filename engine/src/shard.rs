@@ -254,10 +254,9 @@ impl Shard {
 
     #[cold]
     fn work_off<S: Sink>(&mut self, now: Micros, most: usize, out: &mut Output<'_, S>) {
-        for _ in 0..most {
-            if out.events() > WORK_EVENTS_MAX {
-                return;
-            }
+        let mut left = most;
+        while left > 0 && out.events() <= WORK_EVENTS_MAX {
+            let mut weight = 1;
             if let Some(ended) = self.countdowns.take_ended(now) {
                 self.work_desk(now, ended.symbol, out).countdown_ended(ended.account, out);
             } else if let Some(call) = self.calls.take_ended(now) {
@@ -266,6 +265,7 @@ impl Shard {
                 let Self { symbols, pools, work, .. } = self;
                 symbols.begin_round(at, now, pools, work, out);
             } else if let Some(job) = self.work.next() {
+                weight = job.unit.weight();
                 self.do_job(now, job, out);
             } else if let Some(over) = self.dated.take_ended(now) {
                 self.work_desk(now, over.symbol, out).end_dated(over.slot, out);
@@ -276,6 +276,7 @@ impl Shard {
             } else {
                 return;
             }
+            left = left.saturating_sub(weight);
         }
     }
 

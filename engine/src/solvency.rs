@@ -73,6 +73,10 @@ impl Accounts {
             let exposure = exposure_of(at, holding);
             let quote = &quotes[usize::from(holding.symbol)];
             pool.equity -= quote.owed(holding);
+            if exposure.position.qty == 0 {
+                // an isolated wallet goes with its position
+                continue;
+            }
             pool.equity += exposure.cross_equity(quote.mark, quote.mult);
             pool.maintenance += match exposure.mode {
                 MarginMode::Cross => quote.maintenance(&exposure),

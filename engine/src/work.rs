@@ -11,6 +11,7 @@ use protocol::{AccountId, SymbolId, order::PositionSide};
 
 use crate::{
     hash::Digest,
+    limits::ADL_SLICE_WEIGHT,
     saved::{LoadError, Saved},
 };
 
@@ -47,6 +48,16 @@ pub(crate) enum Unit {
     },
     /// The insurance fund sells what it has taken over on the symbol.
     Unwind,
+}
+
+impl Unit {
+    /// How many units of a frame's bound it counts for: by far the longest is a slice of a search.
+    pub const fn weight(&self) -> usize {
+        match self {
+            Self::Deleverage { .. } => ADL_SLICE_WEIGHT,
+            _ => 1,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

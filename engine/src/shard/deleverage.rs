@@ -4,8 +4,6 @@
 //! All accounts are gone through in slices, one a frame, to find the first in rank; so a
 //! counterparty that would be left with less than nothing is passed over.
 
-use core::ops::Range;
-
 use protocol::{
     AccountId, Lots, Micros, SymbolId,
     order::{MarginMode, OrderOrigin, PositionSide, TradeKind},
@@ -20,7 +18,7 @@ use crate::{
     accounts::{Holding, HoldingAt},
     due::PoolAt,
     forced::Forced,
-    limits::ADL_SLICE,
+    limits::{ADL_RANKED_MAX, ADL_SLICE},
     output::{Output, Sink},
     work::Unit,
 };
@@ -82,8 +80,8 @@ impl Shard {
         let target = self.target_at(holding, &solvency);
         let stands = solvency.is_due() && self.is_open(holding);
         let Some(target) = target.filter(|_| stands) else { return self.queue_liquidation(pool) };
-        let end = from.saturating_add(ADL_SLICE).min(self.accounts.ids_end());
-        best = self.first_in_rank(at, &target, best, from..end);
+        let end;
+        (best, end) = self.first_in_rank(at, &target, best, from);
         if end < self.accounts.ids_end() {
             self.accounts.due_mut(pool).queued = true;
             self.work.add(symbol, Unit::Deleverage { account, leg, isolated, from: end, best });
@@ -116,27 +114,46 @@ impl Shard {
         self.queue_liquidation(pool);
     }
 
-    /// The first in rank of those with these ids and of who was so far; of equals the first.
+    /// The first in rank of a slice of those from an id on and of who was so far, of equals the
+    /// first; and where the next slice begins.
     fn first_in_rank(
         &self,
         symbol: u16,
         target: &Target,
         best: Option<Leg>,
-        ids: Range<u32>,
-    ) -> Option<Leg> {
+        from: u32,
+    ) -> (Option<Leg>, u32) {
         let rank = |at| self.rank_of(target, at).map(|(rank, _)| rank);
         let known = best.and_then(|(id, side)| self.accounts.find_holding(id, symbol, side));
         let mut first = best.zip(known.and_then(rank));
-        for id in ids.map(AccountId) {
-            for (at, holding) in self.accounts.legs(id, symbol) {
+        let end = from.saturating_add(ADL_SLICE).min(self.accounts.ids_end());
+        let (mut next, mut ranked) = (from, 0);
+        while next < end && ranked < ADL_RANKED_MAX {
+            for (at, holding) in self.accounts.legs(AccountId(next), symbol) {
+                let best = first.map(|(_, rank)| rank);
+                if !self.may_rank(target, holding, best) {
+                    continue;
+                }
+                ranked += 1;
                 let Some(rank) = rank(at) else { continue };
-                if first.is_none_or(|(_, best)| rank > best) {
-                    first = Some(((id, holding.side), rank));
+                if best.is_none_or(|best| rank > best) {
+                    first = Some(((AccountId(next), holding.side), rank));
                 }
             }
+            next += 1;
         }
         // who has no rank now may have one again when all have been seen
-        first.map(|(leg, _)| leg).or(best)
+        (first.map(|(leg, _)| leg).or(best), next)
+    }
+
+    /// It is on the other side, and it has won if the best so far has: who has not is behind.
+    fn may_rank(&self, target: &Target, holding: &Holding, best: Option<i128>) -> bool {
+        let position = &holding.exposure.position;
+        if position.closable(target.order.side.opposite().sign()) == 0 {
+            return false;
+        }
+        let quote = &self.symbols.quotes()[usize::from(holding.symbol)];
+        best.is_none_or(|best| best < 0) || position.pnl(quote.mark, quote.mult) > 0
     }
 
     /// The rank of a counterparty and the lots it would close, if it would still have what it owes

@@ -12,6 +12,7 @@ use protocol::{
 
 use crate::{
     bench::{Bench, CAPACITY, index, outcome},
+    differential::twin_of,
     liquidation::{ALICE, BOB, CAROL, FUND, calls, due, long, long_with, settle, traded, trades},
     takeovers::large,
     trading::limit,
@@ -110,21 +111,25 @@ fn long_of_many() -> Bench {
     bench
 }
 
-/// All accounts are looked at, 64 a frame, and the first in rank is kept from slice to slice: also
-/// by an engine that is saved and loaded after each of them.
+/// All accounts are looked at, 64 a frame or as many as have eight who may be first, and the first
+/// in rank is kept from slice to slice: also by an engine that is saved and loaded after each, and
+/// by the twin.
 #[test]
 fn a_search_over_many_accounts_goes_in_slices() {
     let mut bench = long_of_many();
     let mut other = long_of_many();
+    let mut twin = twin_of(&bench);
     let mut counterparties = Vec::new();
-    // a step of the chain, and then ids up to 64, to 128 and to 139
-    for frame in 0..12 {
+    // a step of the chain, and then ids up to 64, to 107, and eight sellers a frame up to 139
+    for frame in 0..21 {
         let said = tick(&mut bench);
         let saved = Engine::load(CAPACITY, &other.engine.save()).unwrap();
         other.engine = saved.with_work_per_turn(other.work_per_turn);
         assert_eq!(tick(&mut other), said, "frame {frame}");
+        let (header, payload) = bench.log.last().unwrap();
+        assert_eq!(twin.apply(header, payload), said, "frame {frame}");
         let traded = traded(&said);
-        assert_eq!(traded.len(), usize::from(frame % 4 == 3), "{frame}: {traded:?}");
+        assert_eq!(traded.len(), usize::from(frame % 7 == 6), "{frame}: {traded:?}");
         counterparties.extend(traded.iter().map(|trade| trade.3));
     }
     assert_eq!(counterparties, [135, 110, 129]);

@@ -25,7 +25,7 @@ pub fn is_full() -> bool {
 }
 
 /// Plays the bench's log so far to a new twin.
-fn twin_of(bench: &Bench) -> Twin {
+pub fn twin_of(bench: &Bench) -> Twin {
     let mut twin = Twin::with_work_per_turn(bench.work_per_turn);
     for (header, payload) in &bench.log {
         twin.apply(header, payload);

@@ -397,10 +397,9 @@ impl Shard {
     }
 
     pub fn work(&mut self, most: usize) {
-        for _ in 0..most {
-            if self.events.len() > WORK_EVENTS {
-                return;
-            }
+        let mut done = 0;
+        while done < most && self.events.len() <= WORK_EVENTS {
+            done += 1;
             self.ceiling = self.events.len() + UNIT_EVENTS;
             if self.end_countdown() || self.end_call() || self.begin_round() {
                 continue;
@@ -412,6 +411,10 @@ impl Shard {
                 return;
             }
             let Job { symbol, what } = self.queue.remove(0);
+            if matches!(what, What::Deleverage { .. }) {
+                // two of these a frame
+                done += 31;
+            }
             match what {
                 What::Gone { account, leg, through } => {
                     self.end_algos(symbol, AlgoStatus::Expired, |algo| {

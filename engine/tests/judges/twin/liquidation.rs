@@ -415,7 +415,8 @@ impl Shard {
         Step::Rest
     }
 
-    /// Looks at 64 accounts for whoever comes before the best so far.
+    /// Looks at 64 accounts for whoever comes before the best so far, or until eight legs had to be
+    /// ranked: those on the other side, and once the best has won no more but winners.
     pub fn seek(
         &mut self,
         leg: Leg,
@@ -435,19 +436,28 @@ impl Shard {
         let Some(target) = self.due_target(pool, leg) else {
             return self.queue_liquidation(pool);
         };
-        for id in from..from + 64 {
+        let (mut next, mut count) = (from, 0);
+        while next < from + 64 && count < 8 {
+            let id = next;
             for of in PositionSide::ALL {
                 let ranked = |(id, of)| self.rank(&target, (id, symbol, of));
+                let leg = (id, symbol, *of);
+                let wins = self.value(leg) > self.holding(leg).entry;
+                let wanted = best.and_then(ranked).is_none_or(|(rank, _)| rank < 0) || wins;
+                if self.closable(leg, target.side.opposite()) > 0 && wanted {
+                    count += 1;
+                }
                 if let Some((rank, _)) = ranked((id, *of))
                     && best.and_then(ranked).is_none_or(|(of_best, _)| rank > of_best)
                 {
                     best = Some((id, *of));
                 }
             }
+            next += 1;
         }
-        if from + 64 <= self.accounts.keys().last().copied().unwrap_or(0) {
+        if next <= self.accounts.keys().last().copied().unwrap_or(0) {
             self.due(pool).queued = true;
-            let what = What::Deleverage { account, leg: side, isolated, from: from + 64, best };
+            let what = What::Deleverage { account, leg: side, isolated, from: next, best };
             self.fresh.push(Job { symbol, what });
             return;
         }
