@@ -12,6 +12,7 @@ use rules::{Reservation, Reserved};
 
 use crate::{
     accounts::{Accounts, HoldingAt},
+    bands::Bands,
     book::{Order, Slot},
     client_ids::ClientIds,
     countdowns::Countdowns,
@@ -100,6 +101,7 @@ pub(crate) struct Desk<'a> {
     pub work: &'a mut Work,
     pub countdowns: &'a mut Countdowns,
     pub dated: &'a mut DatedOrders,
+    pub bands: &'a mut Bands,
     pub changes: &'a mut Changes,
     /// Fees the shard has taken, less rebates.
     pub fees: &'a mut i128,

@@ -4,7 +4,9 @@ use protocol::{
     AccountId, Lots, OrderId, Rate, Ticks,
     event::{Fill, Trade},
     limits::FILLS_MAX,
-    order::{CloseReason, OrderStatus, PositionSide, SelfTradePrevention, Side, TradeKind},
+    order::{
+        CloseReason, MarginMode, OrderStatus, PositionSide, SelfTradePrevention, Side, TradeKind,
+    },
 };
 use rules::{
     Exposure, fees,
@@ -164,29 +166,32 @@ impl Desk<'_> {
         let mult = quote.mult;
         let holding = self.accounts.holding_mut(terms.holding);
         let leverage = holding.leverage(quote);
-        let before = holding.exposure.position.qty;
+        let (before, set_aside) = (holding.exposure.position.qty, holding.exposure.wallet);
         let pnl = holding.exposure.trade(side.sign() * lots, price, mult, leverage);
-        let Exposure { position, wallet, .. } = holding.exposure;
+        let Exposure { position, wallet, mode, .. } = holding.exposure;
         let position_side = holding.side;
         self.symbol.open_interest += position.qty.max(0) - before.max(0);
         let closing = holding.algos.closing > 0;
         let fee = fees::fee(value(price, lots, mult), rate);
         *self.fees += fee;
         let account = holding.account;
-        let lost = value(price - quote.mark, side.sign() * lots, mult) + fee;
-        if !self.accounts.bears_fill(terms.holding, quote, before, lost) {
+        let lost = match mode {
+            MarginMode::Cross => value(price - quote.mark, side.sign() * lots, mult) + fee,
+            MarginMode::Isolated => i128::from(wallet) - i128::from(set_aside) - pnl + fee,
+        };
+        if !self.accounts.bears_fill(terms.holding, quote, before, lost, self.bands) {
             self.accounts.touch(account);
         }
         self.accounts.note_use(account, self.now);
         let account = self.accounts.account_mut(account);
         account.cash = cash(i128::from(account.cash) + pnl - fee);
-        let account = *account;
+        let (account, cash_now) = (account.id, account.cash);
         if closing && before != 0 && before.signum() != position.qty.signum() {
-            self.note_gone(account.id, position_side);
+            self.note_gone(account, position_side);
         }
         Fill {
             order: OrderId::NONE,
-            account: account.id,
+            account,
             status: OrderStatus::New,
             position_side,
             reduce_only: terms.reduce_only,
@@ -197,7 +202,7 @@ impl Desk<'_> {
             pnl: cash(pnl),
             position: position.qty,
             entry: position.entry,
-            cash: account.cash,
+            cash: cash_now,
             isolated_wallet: wallet,
         }
     }

@@ -436,6 +436,7 @@ impl Shard {
             work: &mut self.work,
             countdowns: &mut self.countdowns,
             dated: &mut self.dated,
+            bands: &mut self.bands,
             changes: &mut self.changes,
             fees: &mut self.fees,
             pools: &mut self.pools,

@@ -5,7 +5,8 @@ use rules::{Exposure, liquidation::Solvency};
 
 use crate::{
     accounts::{Accounts, Holding, HoldingAt},
-    shard::need::fill_takes,
+    bands::Bands,
+    shard::need::{amount_takes, fill_takes, guard_isolated},
     symbols::Quote,
 };
 
@@ -24,21 +25,36 @@ impl Quote {
 }
 
 impl Accounts {
-    /// Takes what a fill of a cross position may cost out of what its account has to spare inside
-    /// its bands, which then guard it as before. False: it has to be looked at.
-    pub fn bears_fill(&mut self, at: HoldingAt, quote: &Quote, before: Lots, lost: i128) -> bool {
+    /// Takes what a fill may cost out of what its account has to spare inside its bands, which then
+    /// guard it as before; an isolated position gets a band of its own. `lost` is what all that is
+    /// cross has lost by it at the marks. False: the account has to be looked at.
+    pub fn bears_fill(
+        &mut self,
+        at: HoldingAt,
+        quote: &Quote,
+        before: Lots,
+        lost: i128,
+        bands: &mut Bands,
+    ) -> bool {
         let holding = self.holding(at);
-        let Exposure { mode, position, .. } = holding.exposure;
-        let stays = position.qty.signum() == before.signum() && before != 0;
         let place = holding.account;
         let known = self.account(place);
-        if mode != MarginMode::Cross || !stays || !known.is_well_guarded() {
+        if !known.is_well_guarded() {
             return false;
         }
-        let added = position.qty.abs() - before.abs();
-        let taken = fill_takes(holding, quote, added, lost);
+        let Exposure { mode, position, .. } = holding.exposure;
+        let is_cross = mode == MarginMode::Cross;
+        let stays = position.qty.signum() == before.signum() && before != 0;
+        let taken = match is_cross {
+            true if !stays => return false,
+            true => fill_takes(holding, quote, position.qty.abs() - before.abs(), lost),
+            false => Some(amount_takes(lost)),
+        };
         let left = taken.and_then(|taken| known.spare.checked_add_signed(-taken));
         let Some(left) = left else { return false };
+        if !is_cross && !guard_isolated(self.holding_mut(at), at, quote, bands) {
+            return false;
+        }
         self.account_mut(place).spare = left;
         true
     }

@@ -40,19 +40,19 @@ impl OrderTerms {
     /// By how much what is held back changes when `by` lots come to what is left, which is `now`
     /// lots then; negative: when they go.
     pub fn change(&self, side: Side, now: Lots, by: Lots, mult: i64) -> Reservation {
-        let assumed = value(self.assumed, by, mult);
-        let fee = |value| share_ceil(value, self.taker_fee);
+        let assumed = cash(value(self.assumed, by, mult));
+        let fee = |value: Cash| share_ceil(value.into(), self.taker_fee);
         // most orders come and go as a whole
         let fee = if now == by {
             fee(assumed)
         } else if now == 0 {
             -fee(-assumed)
         } else {
-            let after = value(self.assumed, now, mult);
+            let after = cash(value(self.assumed, now, mult));
             fee(after) - fee(after - assumed)
         };
-        let loss = if self.loss == 0 { 0 } else { value(self.loss, by, mult) };
-        let (assumed, loss, fee) = (cash(assumed), cash(loss), cash(fee));
+        let loss = if self.loss == 0 { 0 } else { cash(value(self.loss, by, mult)) };
+        let fee = cash(fee);
         match side {
             Side::Buy => Reservation { buy: assumed, sell: 0, loss, fee },
             Side::Sell => Reservation { buy: 0, sell: assumed, loss, fee },
@@ -61,10 +61,9 @@ impl OrderTerms {
 
     /// What is held back for `remaining` lots.
     pub fn reserve(&self, side: Side, remaining: Lots, mult: i64) -> Reservation {
-        let assumed = value(self.assumed, remaining, mult);
-        let loss = value(self.loss, remaining, mult);
-        let fee = share_ceil(assumed, self.taker_fee);
-        let (assumed, loss, fee) = (cash(assumed), cash(loss), cash(fee));
+        let assumed = cash(value(self.assumed, remaining, mult));
+        let loss = if self.loss == 0 { 0 } else { cash(value(self.loss, remaining, mult)) };
+        let fee = cash(share_ceil(assumed.into(), self.taker_fee));
         match side {
             Side::Buy => Reservation { buy: assumed, sell: 0, loss, fee },
             Side::Sell => Reservation { buy: 0, sell: assumed, loss, fee },

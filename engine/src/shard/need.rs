@@ -21,7 +21,7 @@ use rules::{
 use super::Shard;
 use crate::{
     accounts::{Holding, HoldingAt},
-    bands::Leeway,
+    bands::{Bands, Leeway},
     due::{Due, PoolAt, Stage},
     output::{Output, Sink},
     symbols::Quote,
@@ -112,13 +112,10 @@ impl Shard {
             let exposure = &holding.exposure;
             let held = exposure.position.qty != 0;
             if exposure.mode == MarginMode::Isolated {
-                let own = isolated_pool(holding, quote);
-                if holding.due != Due::default() || own.is_due() {
+                pool.equity -= i128::from(exposure.wallet);
+                if !guard_isolated(holding, at, quote, bands) {
                     return false;
                 }
-                pool.equity -= i128::from(exposure.wallet);
-                let leeway = held.then(|| isolated_leeway(holding, quote, &own));
-                holding.band = bands.renew(at, holding.symbol, holding.band, leeway);
             } else if held {
                 pool.equity += exposure.position.pnl(quote.mark, quote.mult);
                 pool.maintenance += quote.maintenance(exposure);
@@ -235,6 +232,23 @@ fn isolated_pool(holding: &Holding, quote: &Quote) -> Solvency {
         equity: holding.exposure.isolated_equity(quote.mark, quote.mult),
         maintenance: quote.maintenance(&holding.exposure),
     }
+}
+
+/// Guards an isolated position, and what there is no position of not. False: it is due, or has been.
+pub(crate) fn guard_isolated(
+    holding: &mut Holding,
+    at: HoldingAt,
+    quote: &Quote,
+    bands: &mut Bands,
+) -> bool {
+    let own = isolated_pool(holding, quote);
+    if holding.due != Due::default() || own.is_due() {
+        return false;
+    }
+    let held = holding.exposure.position.qty != 0;
+    let leeway = held.then(|| isolated_leeway(holding, quote, &own));
+    holding.band = bands.renew(at, holding.symbol, holding.band, leeway);
+    true
 }
 
 /// Amounts and what a tick takes of them are compared in so many parts of a cash unit: fine enough
