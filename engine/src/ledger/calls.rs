@@ -38,7 +38,7 @@ impl Ledger {
         if takes_part {
             self.end_withdrawal_of(account, out);
         }
-        let pending = Pending {
+        let mut pending = Pending {
             lend: frame.seq,
             session: SessionId::NONE,
             number: 0,
@@ -49,13 +49,17 @@ impl Ledger {
             amount,
             deadline: frame.now + CALL_RECALL_WAIT_US,
             awaited: 0,
+            asked: 0,
+            gave_all: 0,
         };
         let waits = self.wallets[at].free < amount && self.calls.len() < PENDING_LENDS_MAX;
-        let awaited = if waits { self.recall(at, &pending, out) } else { 0 };
-        if awaited == 0 {
+        if waits {
+            self.recall(at, self.wallets[at].shards, &mut pending, out);
+        }
+        if pending.awaited == 0 {
             self.answer(&pending, out);
         } else {
-            self.calls.push(Pending { awaited, ..pending });
+            self.calls.push(pending);
         }
         Ok(OrderId::NONE)
     }

@@ -11,7 +11,7 @@ use protocol::{
     order::CashReason,
 };
 
-use super::Ledger;
+use super::{Ledger, Wallet};
 use crate::{
     accounts::Accounts,
     engine::Frame,
@@ -43,6 +43,10 @@ pub(super) struct Pending {
     pub deadline: Micros,
     /// Shards, as bits, that have not answered.
     pub awaited: u16,
+    /// What each of them was asked for.
+    pub asked: Cash,
+    /// Shards, as bits, that have given all of that: they may have more.
+    pub gave_all: u16,
 }
 
 impl Pending {
@@ -50,7 +54,7 @@ impl Pending {
         into.add(self.lend).add(self.session.0).add(self.number).add(self.call);
         into.add_flag(self.takes_part);
         into.add(self.account.0).add(self.shard.0).add(self.amount);
-        into.add(self.deadline).add(self.awaited);
+        into.add(self.deadline).add(self.awaited).add(self.asked).add(self.gave_all);
     }
 
     pub fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
@@ -65,6 +69,8 @@ impl Pending {
             amount: saved.take()?,
             deadline: saved.take()?,
             awaited: saved.take()?,
+            asked: saved.take()?,
+            gave_all: saved.take()?,
         })
     }
 }
@@ -96,7 +102,7 @@ impl Ledger {
         require((1..=CASH_MAX).contains(&amount), Reject::AmountInvalid)?;
         let known = self.find(account).filter(|_| Accounts::is_id(account));
         let at = known.ok_or(Reject::UnknownAccount)?;
-        let pending = Pending {
+        let mut pending = Pending {
             lend: frame.seq,
             session: frame.session,
             number: frame.number,
@@ -107,6 +113,8 @@ impl Ledger {
             amount,
             deadline: frame.now + RECALL_WAIT_US,
             awaited: 0,
+            asked: 0,
+            gave_all: 0,
         };
         if self.is_leaving(account) {
             self.answer(&pending, out);
@@ -118,30 +126,29 @@ impl Ledger {
             return Ok(OrderId::NONE);
         }
         require(self.pending.len() < PENDING_LENDS_MAX, Reject::LedgerBusy)?;
-        let awaited = self.recall(at, &pending, out);
-        if awaited == 0 {
+        self.recall(at, self.wallets[at].shards, &mut pending, out);
+        if pending.awaited == 0 {
             self.answer(&pending, out);
         } else {
-            self.pending.push(Pending { awaited, ..pending });
+            self.pending.push(pending);
         }
         Ok(OrderId::NONE)
     }
 
-    /// Asks each other shard where the account may have money for what is lacking; returns the
-    /// shards asked.
+    /// Asks some shards, as bits, but for the one that it is for, for what is lacking.
     pub(super) fn recall<S: Sink>(
         &mut self,
         at: usize,
-        pending: &Pending,
+        shards: u16,
+        pending: &mut Pending,
         out: &mut Output<'_, S>,
-    ) -> u16 {
+    ) {
         let wallet = &self.wallets[at];
         // what comes repays first; free may be negative; what is lacking stays within what a
         // message may ask for
         let lacking = i128::from(pending.amount) - i128::from(wallet.free) + wallet.debt;
-        let amount = lacking.min(CASH_MAX.into());
-        let (amount, shards) = (amount as Cash, wallet.shards);
-        let mut asked = 0;
+        let amount = lacking.min(CASH_MAX.into()) as Cash;
+        (pending.asked, pending.gave_all) = (amount, 0);
         for shard in 1..self.shards {
             let elsewhere = shards & 1 << shard != 0 && shard != pending.shard.0;
             if !elsewhere || !self.links[usize::from(shard)].has_room() {
@@ -149,9 +156,8 @@ impl Ledger {
             }
             let why = (pending.lend, pending.takes_part);
             self.send_recall(ShardId(shard), pending.account, amount, why, out);
-            asked |= 1 << shard;
+            pending.awaited |= 1 << shard;
         }
-        asked
     }
 
     pub(super) fn send_recall<S: Sink>(
@@ -216,35 +222,55 @@ impl Ledger {
             self.move_free(wallet, CashReason::ReturnTaken, from, amount, out);
             self.repay(wallet, out);
         }
-        if !self.came_back(from, lend, account, out) {
+        if !self.came_back(from, lend, (wallet, amount), out) {
             self.recalled(from, lend, account, out);
         }
         Ok(OrderId::NONE)
     }
 
-    /// A shard has given back what a lend or a call has recalled; false: none that waits.
+    /// A shard has given an amount back that a lend or a call has recalled; false: none that waits.
+    ///
+    /// A debt that came meanwhile may have taken it, or the account's other shards what was free.
+    /// So who has given all that he was asked for is asked again, as long as it does not suffice.
     fn came_back<S: Sink>(
         &mut self,
         from: ShardId,
         lend: Seq,
-        account: AccountId,
+        (at, amount): (usize, Cash),
         out: &mut Output<'_, S>,
     ) -> bool {
         let find = |all: &[Pending]| all.binary_search_by_key(&lend, |pending| pending.lend).ok();
-        let free = self.free(account);
-        let (waiting, place) = match (find(&self.pending), find(&self.calls)) {
-            (Some(place), _) => (&mut self.pending, place),
-            (None, Some(place)) => (&mut self.calls, place),
+        let (of_calls, place) = match (find(&self.pending), find(&self.calls)) {
+            (Some(place), _) => (false, place),
+            (None, Some(place)) => (true, place),
             (None, None) => return false,
         };
-        let pending = &mut waiting[place];
-        pending.awaited &= !(1 << from.0);
-        let decided = pending.awaited == 0 || free >= pending.amount;
-        if decided && pending.account == account {
-            let pending = waiting.remove(place);
+        let Wallet { account, free, .. } = self.wallets[at];
+        let pending = &mut self.waiting(of_calls)[place];
+        let bit = 1 << from.0;
+        if amount >= pending.asked {
+            pending.gave_all |= pending.awaited & bit;
+        }
+        pending.awaited &= !bit;
+        if pending.account != account {
+            return true;
+        }
+        let mut pending = *pending;
+        if pending.awaited == 0 && free < pending.amount {
+            self.recall(at, pending.gave_all, &mut pending, out);
+        }
+        let waiting = self.waiting(of_calls);
+        if pending.awaited == 0 || free >= pending.amount {
+            waiting.remove(place);
             self.answer(&pending, out);
+        } else {
+            waiting[place] = pending;
         }
         true
+    }
+
+    const fn waiting(&mut self, of_calls: bool) -> &mut Vec<Pending> {
+        if of_calls { &mut self.calls } else { &mut self.pending }
     }
 
     /// Answers calls and lends whose patience has ended, a bounded number at once.

@@ -7,7 +7,7 @@ use protocol::{
     AccountId, Command, Envelope, Event, EventBody, FrameHeader, Name, Reject, SessionId, ShardId,
     SymbolId,
     command::{Genesis, Grant, Hold, IndexPrice, IndexPrices, Open, Release, SetMarginMode},
-    event::Outcome,
+    event::{Outcome, RecallIssued},
     instrument::{Bracket, Brackets, SymbolSpec},
     limits::{BRACKETS_MAX, COMMAND_BYTES_MAX, INDEX_PRICES_MAX},
     order::{HoldFor, MarginMode, ModeChange, PositionMode, SessionKind, Side, SymbolState},
@@ -69,6 +69,8 @@ pub struct Bench {
     pub returned: Vec<(AccountId, i64)>,
     /// What a ledger has asked shards to hold: the shard, the account, and what for.
     pub holds: Vec<(ShardId, AccountId, u64)>,
+    /// What a ledger has recalled.
+    pub recalls: Vec<RecallIssued>,
 }
 
 /// The last event of a frame.
@@ -106,6 +108,7 @@ impl Bench {
             unit: 1,
             returned: Vec::new(),
             holds: Vec::new(),
+            recalls: Vec::new(),
         };
         bench.raw(&Command::Genesis(Genesis {
             cluster: 7,
@@ -156,6 +159,7 @@ impl Bench {
             calls: self.calls.clone(),
             returned: self.returned.clone(),
             holds: self.holds.clone(),
+            recalls: self.recalls.clone(),
             ..*self
         }
     }
@@ -335,6 +339,9 @@ impl Bench {
             }
             if let Event::HoldIssued(hold) = event {
                 self.holds.push((hold.to, hold.account, hold.change));
+            }
+            if let Event::RecallIssued(recall) = event {
+                self.recalls.push(*recall);
             }
             if let Event::ReturnIssued(back) = event
                 && back.lend == 0

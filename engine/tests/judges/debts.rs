@@ -3,8 +3,8 @@
 
 use protocol::{
     AccountId, Command, Event, Reject, ShardId,
-    command::{Debt, Return, SetPositionMode},
-    order::{CashReason, PositionMode},
+    command::{Debt, MarginCall, Return, SetPositionMode},
+    order::{CallKind, CashReason, PositionMode},
 };
 
 use crate::{
@@ -38,6 +38,15 @@ fn repaid(events: &[Event]) -> Vec<(u32, i64)> {
         _ => None,
     });
     changes.collect()
+}
+
+/// Who is asked for how much.
+fn asked(events: &[Event]) -> Vec<(ShardId, i64)> {
+    let recalls = events.iter().filter_map(|event| match event {
+        Event::RecallIssued(recall) => Some((recall.to, recall.amount)),
+        _ => None,
+    });
+    recalls.collect()
 }
 
 #[test]
@@ -94,11 +103,38 @@ fn what_is_recalled_repays_too() {
     ledger.ok(&lend(ALICE, 1, 2_000));
     owes(&mut ledger, 700);
     let events = ledger.ok(&lend(ALICE, 2, 500));
-    let asked = events.iter().find_map(|event| match event {
-        Event::RecallIssued(recall) => Some((recall.to, recall.amount)),
+    assert_eq!(asked(&events), [(ShardId(1), 1_200)]);
+}
+
+/// A debt that comes after the recall takes what was meant for a call: so whoever has given all that
+/// he was asked for is asked again, and who has not is left alone.
+#[test]
+fn who_gave_all_is_asked_again_after_a_debt() {
+    let mut ledger = Bench::new(0);
+    ledger.ok(&deposit(ALICE, 1, 3_000));
+    for shard in [1, 2] {
+        ledger.ok(&lend(ALICE, shard, 1_000));
+    }
+    ledger.ok(&lend(ALICE, 3, 800));
+    let (account, kind, from, link_seq) = (AccountId(ALICE), CallKind::Need, ShardId(3), 1);
+    let call = MarginCall { link_seq, account, from, kind, _pad: [0; 2], amount: 600 };
+    let events = ledger.raw(&Command::MarginCall(call));
+    assert_eq!(asked(&events), [(ShardId(1), 400), (ShardId(2), 400)]);
+    let lend = ledger.seq;
+    let events = owes(&mut ledger, 500);
+    assert_eq!(repaid(&events), [(ALICE, 0), (FUND, 200)], "and 300 are left");
+    let mut gives = |from: u8, amount: i64| {
+        ledger.links[usize::from(from)] += 1;
+        let (link_seq, from) = (ledger.links[usize::from(from)], ShardId(from));
+        ledger.raw(&Command::Return(Return { link_seq, account, from, _pad: [0; 3], amount, lend }))
+    };
+    assert_eq!(asked(&gives(2, 100)), [], "not all has come yet");
+    assert_eq!(asked(&gives(1, 400)), [(ShardId(1), 400)], "of 500 there are 200 after the debt");
+    let granted = |event: &Event| match event {
+        Event::GrantIssued(grant) => Some((grant.to, grant.amount, grant.call)),
         _ => None,
-    });
-    assert_eq!(asked, Some((ShardId(1), 1_200)));
+    };
+    assert_eq!(gives(1, 350).iter().find_map(granted), Some((ShardId(3), 550, 1)));
 }
 
 #[test]

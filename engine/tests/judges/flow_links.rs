@@ -6,6 +6,7 @@ use protocol::{
         Debt, Deposit, Grant, Held, Hold, Lend, LinkAck, LinkState, MarginCall, Recall, Release,
         Return, SetPositionMode, Tick, Withdraw,
     },
+    event::RecallIssued,
     order::{CallKind, HoldFor, HoldState, ModeChange, PositionMode},
 };
 
@@ -32,6 +33,7 @@ pub fn ledger_act(bench: &mut Bench, step: &Step) -> Act {
             let transfer = bench.seq.saturating_sub(draw.below(40).into());
             Command::Withdraw(Withdraw { account, _pad: 0, transfer, amount })
         }
+        52..=59 if !bench.recalls.is_empty() => return cluster(give(bench, &mut draw)),
         52..=79 => return cluster(answer(bench, &mut draw, (account, shard, amount))),
         80..=86 => {
             let link_seq = u64::from(draw.below(12));
@@ -78,6 +80,20 @@ fn answer(bench: &mut Bench, draw: &mut Draw, random: (AccountId, ShardId, i64))
     }
     let (_pad, amount, lend) = ([0; 3], amount.max(-1), about);
     Command::Return(Return { link_seq, account, from, _pad, amount, lend })
+}
+
+/// What a shard gives of what it was asked for, mostly all of it; or what its account owes it.
+fn give(bench: &mut Bench, draw: &mut Draw) -> Command {
+    let back = usize::from(draw.below(4)).min(bench.recalls.len() - 1);
+    let RecallIssued { to: from, account, amount, lend, .. } =
+        bench.recalls[bench.recalls.len() - 1 - back];
+    let link_seq = next_of(&mut bench.links[usize::from(from.0)], draw);
+    let _pad = [0; 3];
+    match draw.below(6) {
+        0 | 1 => Command::Debt(Debt { link_seq, account, from, _pad, amount: amount / 2 + 1 }),
+        2 => Command::Return(Return { link_seq, account, from, _pad, amount: amount / 2, lend }),
+        _ => Command::Return(Return { link_seq, account, from, _pad, amount, lend }),
+    }
 }
 
 /// Lends what a shard has given back by itself: it is wanted there again.

@@ -507,6 +507,12 @@ fn what_comes_free_after_an_answer_is_for_the_next_call() {
     world(17_127_614_530_531_657_843).unwrap();
 }
 
+/// A shard's debt takes what the ledger had for a call, and what it has recalled for it.
+#[test]
+fn a_debt_on_another_shard_takes_nothing_from_a_call() {
+    world(5_901_359_079_990_907_219).unwrap();
+}
+
 #[test]
 fn kills_meet_calls_that_are_answered_all_the_same() {
     let mut all = Told::default();

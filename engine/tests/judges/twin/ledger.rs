@@ -66,6 +66,9 @@ struct Waiting {
     amount: i128,
     until: u64,
     from: Vec<u8>,
+    /// What these were asked for, and who has given all of it.
+    asked: i128,
+    gave_all: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -230,6 +233,8 @@ impl Ledger {
             amount: lend.amount.into(),
             until: context.now + RECALL_WAIT_US,
             from: Vec::new(),
+            asked: 0,
+            gave_all: Vec::new(),
         };
         if self.is_leaving(account) {
             self.settle(context.seq, &waiting, events);
@@ -243,7 +248,7 @@ impl Ledger {
         } else if !has_room(&self.streams[&target]) {
             return no(Reject::LedgerBusy);
         }
-        self.ask(context, waiting, events);
+        self.ask(context.seq, waiting, events);
         Ok(0)
     }
 
@@ -280,8 +285,10 @@ impl Ledger {
             amount,
             until: context.now + CALL_RECALL_WAIT_US,
             from: if waits { self.askable(account, shard) } else { Vec::new() },
+            asked: 0,
+            gave_all: Vec::new(),
         };
-        self.ask(context, waiting, events);
+        self.ask(context.seq, waiting, events);
         Ok(0)
     }
 
@@ -297,10 +304,10 @@ impl Ledger {
         elsewhere.filter(|shard| has_room(&self.streams[shard])).collect()
     }
 
-    fn ask(&mut self, context: &Context, waiting: Waiting, events: &mut Vec<Event>) {
+    fn ask(&mut self, lend: u64, mut waiting: Waiting, events: &mut Vec<Event>) {
         let account = waiting.account;
         let wallet = &self.wallets[&account];
-        let lacking = waiting.amount - wallet.free + wallet.debt;
+        waiting.asked = (waiting.amount - wallet.free + wallet.debt).min(CASH_MAX.into());
         for shard in &waiting.from {
             let stream = self.streams.get_mut(shard).unwrap();
             stream.sent += 1;
@@ -310,14 +317,14 @@ impl Ledger {
                 to: ShardId(*shard),
                 urgent: waiting.takes_part,
                 _pad: [0; 2],
-                amount: lacking.min(CASH_MAX.into()) as i64,
-                lend: context.seq,
+                amount: waiting.asked as i64,
+                lend,
             }));
         }
         if waiting.from.is_empty() {
-            self.settle(context.seq, &waiting, events);
+            self.settle(lend, &waiting, events);
         } else {
-            self.waiting.insert(context.seq, waiting);
+            self.waiting.insert(lend, waiting);
         }
     }
 
@@ -389,12 +396,24 @@ impl Ledger {
             self.change(account, CashReason::ReturnTaken, from, back.amount.into(), events);
             self.repay(account, events);
         }
-        if let Some(waiting) = self.waiting.get_mut(&back.lend) {
+        if let Some(mut waiting) = self.waiting.remove(&back.lend) {
+            let awaited = waiting.from.contains(&from);
             waiting.from.retain(|shard| *shard != from);
+            if awaited && i128::from(back.amount) >= waiting.asked {
+                waiting.gave_all.push(from);
+            }
             let enough = self.wallets[&account].free >= waiting.amount;
-            if (waiting.from.is_empty() || enough) && waiting.account == account {
-                let waiting = self.waiting.remove(&back.lend).unwrap();
+            if waiting.account != account || !enough && !waiting.from.is_empty() {
+                self.waiting.insert(back.lend, waiting);
+            } else if enough {
                 self.settle(back.lend, &waiting, events);
+            } else {
+                // whoever gave all may have more
+                let mut again = std::mem::take(&mut waiting.gave_all);
+                again.sort_unstable();
+                again.retain(|shard| has_room(&self.streams[shard]));
+                waiting.from = again;
+                self.ask(back.lend, waiting, events);
             }
         }
         self.paid_in(back.lend, account, from, events);
