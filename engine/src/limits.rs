@@ -67,6 +67,9 @@ const BOOKED_BEFORE: usize = SYMBOLS_MAX * PositionSide::ALL.len();
 const MATCH_EVENTS: usize = BOOKED_BEFORE + 5 * FILLS_MAX as usize + EVENTS_RESERVE;
 const _: () = assert!(MATCH_EVENTS <= EVENTS_PER_COMMAND_MAX);
 const _: () = assert!(FUNDING_SLICE as usize * PositionSide::ALL.len() <= UNIT_EVENTS_MAX);
+// The end of a search for a counterparty: fundings of both and of the fund, and a trade.
+const SOUGHT_EVENTS: usize = 2 * BOOKED_BEFORE + SYMBOLS_MAX + EVENTS_RESERVE + 4;
+const _: () = assert!(SOUGHT_EVENTS <= UNIT_EVENTS_MAX);
 // A tick: of each symbol its state and its mark.
 const _: () = assert!(2 * SYMBOLS_MAX < UNIT_EVENTS_MAX);
 // Cancelling all of an account's orders: a close, the end of a conditional order and a level each;

@@ -341,7 +341,7 @@ impl Shard {
             Unit::Deleverage { account, leg, isolated, from, best } => {
                 let due = (account, leg);
                 let search = Search { symbol: job.symbol, due, isolated, from, best };
-                self.seek_counterparty(now, &search, out);
+                self.seek_counterparty(now, &search, &mut scratch, out);
             }
             Unit::Unwind => self.unwind(now, job.symbol, &mut scratch, out),
             Unit::Fund { from } => {

@@ -2,7 +2,8 @@
 //! other side, the first in rank first.
 //!
 //! All accounts are gone through in slices, one a frame, to find the first in rank; so a
-//! counterparty that would be left with less than nothing is passed over.
+//! counterparty that would be left with less than nothing is passed over. What the book or the
+//! fund would take when all have been seen goes to them.
 
 use protocol::{
     AccountId, Lots, Micros, SymbolId,
@@ -17,7 +18,9 @@ use super::{
 use crate::{
     accounts::{Holding, HoldingAt},
     due::PoolAt,
+    engine::Frame,
     forced::Forced,
+    foresight::Foresight,
     limits::{ADL_RANKED_MAX, ADL_SLICE},
     output::{Output, Sink},
     work::Unit,
@@ -51,11 +54,13 @@ impl Shard {
         Step::Wait
     }
 
-    /// Looks at the next accounts; after the last, closes against the first in rank.
+    /// Looks at the next accounts; after the last, closes against the first in rank, unless others
+    /// go before him by now.
     pub(super) fn seek_counterparty<S: Sink>(
         &mut self,
         now: Micros,
         search: &Search,
+        scratch: &mut Foresight,
         out: &mut Output<'_, S>,
     ) {
         let Search { symbol, due: (account, leg), isolated, from, mut best } = *search;
@@ -87,18 +92,21 @@ impl Shard {
             self.work.add(symbol, Unit::Deleverage { account, leg, isolated, from: end, best });
             return;
         }
-        let Some((counterparty, side)) = best else {
-            return self.follow(pool, Step::Pause);
-        };
         let frame = &work_frame(now, out);
-        for id in [account, counterparty] {
-            self.pools.book_all(&mut self.accounts, id, self.symbols.quotes(), out);
-        }
+        self.pools.book_all(&mut self.accounts, account, self.symbols.quotes(), out);
         // what was paid may have changed all of it
         let solvency = self.solvency(pool);
         let target = self.target_at(holding, &solvency).filter(|_| solvency.is_due());
+        let Some(target) = target else { return self.queue_liquidation(pool) };
+        if self.is_taken_before_others(frame, pool, &target, scratch, out) {
+            return self.follow(pool, target.next_step());
+        }
+        let Some((counterparty, side)) = best else {
+            return self.follow(pool, Step::Pause);
+        };
+        self.pools.book_all(&mut self.accounts, counterparty, self.symbols.quotes(), out);
         let other = self.accounts.find_holding(counterparty, at, side);
-        if let (Some(target), Some(other)) = (target, other)
+        if let Some(other) = other
             && let Some((_, lots)) = self.rank_of(&target, other)
         {
             let order = Forced { lots, ..target.order };
@@ -112,6 +120,23 @@ impl Shard {
             return self.follow(pool, target.next_step());
         }
         self.queue_liquidation(pool);
+    }
+
+    /// While a counterparty was sought, orders may have come into the book and money to the fund:
+    /// they have the position before the others do, at once, so that nobody can make the search
+    /// begin anew for ever.
+    fn is_taken_before_others<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        pool: PoolAt,
+        target: &Target,
+        scratch: &mut Foresight,
+        out: &mut Output<'_, S>,
+    ) -> bool {
+        let solvency = self.solvency(pool);
+        self.close_at_book(frame, target, &solvency, scratch, out)
+            || self.accounts.owner_of(pool) != self.fund()
+                && self.take_over(frame, target, out).is_ok()
     }
 
     /// The first in rank of a slice of those from an id on and of who was so far, of equals the

@@ -58,20 +58,7 @@ impl Shard {
         if self.accounts.owner_of(pool) == fund {
             return self.deleverage(pool, target);
         }
-        self.pools.book_all(&mut self.accounts, AccountId::INSURANCE, self.symbols.quotes(), out);
-        let symbol = self.accounts.holding(target.holding).symbol;
-        let counter = Forced {
-            holding: self.accounts.open_holding(AccountId::INSURANCE, symbol, PositionSide::Both),
-            side: target.order.side.opposite(),
-            origin: OrderOrigin::Takeover,
-            ..target.order
-        };
-        let after = self.fund_after(&counter);
-        if after.is_some_and(|after| after.equity >= after.maintenance) {
-            let mut desk = self.desk_of(frame, target);
-            desk.force_trade(TradeKind::Takeover, &target.order, &counter, out);
-            return target.next_step();
-        }
+        let Err(after) = self.take_over(frame, target, out) else { return target.next_step() };
         if self.accounts.account(fund).call != 0 {
             return Step::Pause;
         }
@@ -86,6 +73,30 @@ impl Shard {
             return Step::Pause;
         }
         self.deleverage(pool, target)
+    }
+
+    /// Gives a position to the fund if it bears it; else says what the fund would have with it.
+    pub(super) fn take_over<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        target: &Target,
+        out: &mut Output<'_, S>,
+    ) -> Result<(), Option<Solvency>> {
+        self.pools.book_all(&mut self.accounts, AccountId::INSURANCE, self.symbols.quotes(), out);
+        let symbol = self.accounts.holding(target.holding).symbol;
+        let counter = Forced {
+            holding: self.accounts.open_holding(AccountId::INSURANCE, symbol, PositionSide::Both),
+            side: target.order.side.opposite(),
+            origin: OrderOrigin::Takeover,
+            ..target.order
+        };
+        let after = self.fund_after(&counter);
+        if after.is_none_or(|after| after.equity < after.maintenance) {
+            return Err(after);
+        }
+        let mut desk = self.desk_of(frame, target);
+        desk.force_trade(TradeKind::Takeover, &target.order, &counter, out);
+        Ok(())
     }
 
     /// The fund's pool after a trade; `None` when its position would be beyond all limits.

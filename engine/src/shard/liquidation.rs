@@ -151,12 +151,28 @@ impl Shard {
             }
         }
         let Some(target) = self.target(pool, &solvency) else { return Step::Pause };
-        if solvency.is_lost() || !self.desk_of(frame, &target).would_fill(&target.order, scratch) {
-            return self.hand_over(frame, pool, &target, out);
+        if self.close_at_book(frame, &target, &solvency, scratch, out) {
+            return target.next_step();
         }
-        let (lots, quote) = self.desk_of(frame, &target).force(&target.order, out);
-        self.take_liquidation_fee(&target, (quote, lots), out);
-        target.next_step()
+        self.hand_over(frame, pool, &target, out)
+    }
+
+    /// Closes of a position what the book takes of it now; below two thirds of what must stay
+    /// there is no time for that.
+    pub(super) fn close_at_book<S: Sink>(
+        &mut self,
+        frame: &Frame,
+        target: &Target,
+        solvency: &Solvency,
+        scratch: &mut Foresight,
+        out: &mut Output<'_, S>,
+    ) -> bool {
+        if solvency.is_lost() || !self.desk_of(frame, target).would_fill(&target.order, scratch) {
+            return false;
+        }
+        let (lots, quote) = self.desk_of(frame, target).force(&target.order, out);
+        self.take_liquidation_fee(target, (quote, lots), out);
+        true
     }
 
     /// The first holding of a pool with orders that reserve margin. All of an account's are

@@ -88,7 +88,7 @@ fn an_isolated_counterparty_loses_no_more_than_its_wallet() {
 
 /// Alice is long 40, one each of accounts 100 to 139; the less one has behind it, the sooner it is
 /// deleveraged. Some have next to nothing.
-fn long_of_many() -> Bench {
+fn long_of_many(first: i64, then: i64) -> Bench {
     let cash = |id| match id {
         135 => 60_000,
         110 => 70_000,
@@ -104,10 +104,8 @@ fn long_of_many() -> Bench {
         bench.ok(&Command::Place(limit(seller, Side::Sell, 900, 1)));
     }
     bench.ok(&Command::Place(limit(ALICE, Side::Buy, 900, 40)));
-    due(&mut bench, 870);
-    bench.ts += MARGIN_CALL_GRACE_US;
-    settle(&mut bench);
-    bench.ok(&index(1, 871));
+    refused(&mut bench, first);
+    bench.ok(&index(1, then));
     bench
 }
 
@@ -116,8 +114,8 @@ fn long_of_many() -> Bench {
 /// by the twin.
 #[test]
 fn a_search_over_many_accounts_goes_in_slices() {
-    let mut bench = long_of_many();
-    let mut other = long_of_many();
+    let mut bench = long_of_many(870, 871);
+    let mut other = long_of_many(870, 871);
     let mut twin = twin_of(&bench);
     let mut counterparties = Vec::new();
     // a step of the chain, and then ids up to 64, to 107, and eight sellers a frame up to 139
@@ -133,6 +131,29 @@ fn a_search_over_many_accounts_goes_in_slices() {
         counterparties.extend(traded.iter().map(|trade| trade.3));
     }
     assert_eq!(counterparties, [135, 110, 129]);
+}
+
+/// Neither the book nor the fund had anything when the search began. At 880 alice has 1,200,000
+/// left, 30 ticks of 40,000, and 36 lots are to go. A bid and a grant that come before the search
+/// is over go before the others; they do so at once, so that a bid that goes again gains no time.
+#[test]
+fn what_comes_while_others_are_sought_goes_before_them() {
+    let taken = |comes: &dyn Fn(&mut Bench)| {
+        let mut bench = long_of_many(881, 880);
+        for _ in 0..5 {
+            assert_eq!(traded(&tick(&mut bench)), []);
+        }
+        comes(&mut bench);
+        traded(&tick(&mut bench))
+    };
+    let bid = |bench: &mut Bench| {
+        _ = bench.ok(&Command::Place(limit(101, Side::Buy, 860, 10)));
+    };
+    let money = |bench: &mut Bench| _ = bench.grant(FUND, 9_000_000);
+    let none = |bench: &mut Bench| _ = tick(bench);
+    assert_eq!(taken(&bid), [(TradeKind::Book, 860, 10, 101)]);
+    assert_eq!(taken(&money), [(TradeKind::Takeover, 850, 36, FUND)]);
+    assert_eq!(taken(&none), [(TradeKind::Deleverage, 850, 1, 135)]);
 }
 
 /// However little is done a frame, the end is the same.

@@ -204,6 +204,11 @@ impl Reading {
         }
     }
 
+    /// The grace of the account's last call has passed.
+    pub fn is_over(&self, account: u32) -> bool {
+        self.calls.get(&account).is_some_and(|call| self.end_of(call) <= self.now)
+    }
+
     /// The account's last call waits for its answer.
     pub fn is_called(&self, account: u32) -> bool {
         self.calls.get(&account).is_some_and(|call| !call.closed)

@@ -69,14 +69,17 @@ pub struct Judge {
     /// Those that were dealt with since the last mark.
     pub attended: BTreeSet<Key>,
     pub fund_calls: Vec<u64>,
-    /// When the fund's cash changed last.
-    pub funded: u64,
+    /// At which event a position was the first of its pool last.
+    pub firsts: BTreeMap<Key, u64>,
     /// With which events the last frames began.
     pub begun: VecDeque<u64>,
     pub owing: BTreeMap<u32, u64>,
     pub marked: u64,
     /// Which event the frame began with.
     pub frame: u64,
+    /// Whose call's grace is over: that it is closed is pending work, before which the ledger may
+    /// have gone away, which makes the grace longer.
+    pub ending: BTreeSet<u32>,
     /// By account, until which event its call was open.
     pub open: BTreeMap<u32, u64>,
     pub asked: BTreeMap<(u16, u64), Asked>,
@@ -85,7 +88,7 @@ pub struct Judge {
 impl Judge {
     pub fn take(&mut self, command: &Command, seq: u64, ts: u64, events: &[Event], works: bool) {
         self.seq = seq;
-        self.reading.begin(ts);
+        self.begin(ts);
         self.frame = self.step;
         self.begun.push_back(self.step);
         if self.begun.len() > SEARCH_FRAMES {
@@ -135,19 +138,13 @@ impl Judge {
                     let due = self.due.contains_key(&(call.account.0, 0, 0));
                     if due || call.account.0 == FUND || call.kind == CallKind::Debt {
                         self.called.insert(call.account.0, self.step);
-                    } else {
-                        self.called.remove(&call.account.0);
                     }
                 }
                 _ => {}
             }
-            let funded = self.reading.wallet(FUND);
             let before: Vec<_> = self.before(event);
             self.reading.hear(event);
             self.after(event, &before);
-            if self.reading.wallet(FUND) != funded {
-                self.funded = self.step;
-            }
             self.step += 1;
             self.reading.step = self.step;
             self.note();
@@ -158,25 +155,26 @@ impl Judge {
             self.open.insert(*account, self.step);
         }
         for key in self.due.keys() {
-            let waits = match key.1 {
-                0 => self.reading.crossed(key.0).all(|of| !self.takes_orders(of.1)),
-                symbol => !self.takes_orders(symbol),
-            };
-            let asked = self.reading.is_called(key.0) || self.reading.is_called(FUND);
-            let first = self
-                .pool(*key)
+            let asked = [key.0, FUND]
                 .into_iter()
-                // of equals the first goes first
-                .rev()
-                .max_by_key(|of| self.reading.maintenance(of.1, self.reading.positions[of].q));
-            if waits || asked || first.is_some_and(|of| !self.takers(of)) {
+                .any(|account| self.reading.is_called(account) || self.ending.contains(&account));
+            if asked || self.target(*key).is_none_or(|of| !self.takers(of)) {
                 self.attended.insert(*key);
             }
         }
         self.reading.told(command);
         if !works {
+            self.ending.retain(|account| !self.reading.is_over(*account));
             self.judge_rest();
         }
+    }
+
+    fn begin(&mut self, ts: u64) {
+        let calls = self.reading.calls.keys().copied();
+        let open: Vec<_> = calls.filter(|account| self.reading.is_called(*account)).collect();
+        self.reading.begin(ts);
+        let ended = open.into_iter().filter(|account| !self.reading.is_called(*account));
+        self.ending.extend(ended);
     }
 
     pub fn fault(&mut self, text: String) {
@@ -199,6 +197,11 @@ impl Judge {
         }
         self.due.retain(|key, _| now.contains(key));
         self.attended.retain(|key| now.contains(key));
+        for key in &now {
+            if let Some(first) = self.target(*key) {
+                self.firsts.insert(first, self.step);
+            }
+        }
         for key in now {
             self.due.entry(key).or_insert(self.step);
             self.spells.entry(key).or_insert(self.step);
@@ -223,6 +226,12 @@ impl Judge {
             0 => self.reading.crossed(key.0).collect(),
             _ => vec![key],
         }
+    }
+
+    /// The pool's position that must keep most, on a symbol that trades; of equals the first.
+    fn target(&self, key: Key) -> Option<Key> {
+        let open = self.pool(key).into_iter().rev().filter(|of| self.takes_orders(of.1));
+        open.max_by_key(|of| self.reading.maintenance(of.1, self.reading.positions[of].q))
     }
 
     pub fn scope(&self, key: Key) -> Key {
@@ -319,7 +328,8 @@ impl Judge {
             _ => unreachable!(),
         });
         // a search goes on for the position it began for, which its owner may have reduced since
-        if !isolated && kind != Some(TradeKind::Deleverage) {
+        let was_first = self.firsts.get(&key).is_some_and(|step| self.is_recent(*step));
+        if !isolated && !was_first {
             let least = |key: Key| self.reading.maintenance(key.1, self.reading.positions[&key].q);
             let larger = self
                 .reading
@@ -346,7 +356,6 @@ impl Judge {
                 let book = self.reading.orders.values().filter(|maker| {
                     maker.symbol == key.1
                         && maker.account != key.0
-                        && !(kind == Some(TradeKind::Deleverage) && self.is_recent(maker.since))
                         && maker.side != side
                         && maker.left > 0
                         && (maker.good_till == 0 || maker.good_till > self.reading.now)
@@ -367,9 +376,9 @@ impl Judge {
         self.spells.get(&self.scope(key)).is_some_and(|since| order.since >= *since)
     }
 
-    /// Who decided to deleverage, some frames ago, can't have known of it.
-    pub fn is_recent(&self, step: u64) -> bool {
-        step >= self.marked || self.begun.front().is_some_and(|begun| step >= *begun)
+    /// In the frames that a search may have taken.
+    fn is_recent(&self, step: u64) -> bool {
+        self.begun.front().is_some_and(|begun| step >= *begun)
     }
 
     fn judge_unwind(&mut self, order: &OrderAccepted) {

@@ -21,38 +21,35 @@ pub struct Asked {
     pub paid: i128,
 }
 
-/// Numbers' product, so large as it may be, as limbs from the lowest.
-fn product(factors: &[i128]) -> Vec<u32> {
-    let mut limbs = vec![1u32];
-    for factor in factors {
-        let mut sum = vec![0u32; limbs.len() + 4];
-        for (i, limb) in limbs.iter().enumerate() {
-            let mut carry = 0u64;
-            for j in 0..4 {
-                let digit = (factor.unsigned_abs() >> (32 * j)) as u32;
-                let cell = u64::from(*limb) * u64::from(digit) + u64::from(sum[i + j]) + carry;
-                (sum[i + j], carry) = (cell as u32, cell >> 32);
-            }
-            sum[i + 4] = carry as u32;
-        }
-        limbs = sum;
-    }
-    while limbs.last() == Some(&0) {
-        limbs.pop();
-    }
-    limbs
+/// A place in the queue of those who may be deleveraged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Rank {
+    gain: i128,
+    entry: i128,
+    value: i128,
+    /// What stands behind it, in whole units of cash.
+    share: i128,
 }
 
-/// Whether a fraction of products, with a sign, is above another.
-fn above(left: (i128, [i128; 2], [i128; 2]), right: (i128, [i128; 2], [i128; 2])) -> bool {
-    if left.0 != right.0 {
-        return left.0 > right.0;
+impl Rank {
+    /// It goes before another by more than counting in units of 1e-8 may take away.
+    fn is_ahead(&self, other: &Self) -> bool {
+        let ((place, dust), (theirs, more)) = (self.place(), other.place());
+        place - theirs > dust + more
     }
-    let a = product(&[left.1[0], left.1[1], right.2[0], right.2[1]]);
-    let b = product(&[right.1[0], right.1[1], left.2[0], left.2[1]]);
-    let larger = (a.len(), a.iter().rev().collect::<Vec<_>>())
-        .cmp(&(b.len(), b.iter().rev().collect::<Vec<_>>()));
-    if left.0 >= 0 { larger.is_gt() } else { larger.is_lt() }
+
+    /// A profit times the leverage, or a loss by it; and what rounding of both takes away at most.
+    fn place(&self) -> (f64, f64) {
+        const UNIT: f64 = 1e-8;
+        let profit = self.gain as f64 / self.entry as f64;
+        let leverage = self.value as f64 / self.share as f64;
+        if profit > 0.0 {
+            return (profit * leverage, UNIT * (profit + leverage + 2.0));
+        }
+        let least = (leverage - UNIT).max(UNIT);
+        let of_leverage = UNIT * profit.abs() / (leverage * least);
+        (profit / leverage, UNIT * (1.0 + 1.0 / least) + of_leverage)
+    }
 }
 
 impl Judge {
@@ -117,20 +114,17 @@ impl Judge {
         self.reading.backing(key).equity - held.signum() * lost
     }
 
-    pub fn rank(&self, key: Key) -> Option<(i128, [i128; 2], [i128; 2])> {
+    pub fn rank(&self, key: Key) -> Option<Rank> {
         let position = &self.reading.positions[&key];
-        let value = self.reading.notional(key.1, position.q);
-        let gain =
-            position.q * self.reading.marks[&key.1] * self.reading.mult(key.1) - position.entry;
+        let at_mark = position.q * self.reading.marks[&key.1] * self.reading.mult(key.1);
         let (share, of) = self.reading.share(key);
-        if share <= 0 {
-            return None;
-        }
-        let entry = position.entry.abs();
-        Some(match gain > 0 {
-            true => (1, [gain, value * of], [entry, share]),
-            false => (gain.signum(), [-gain, share], [entry, value * of]),
-        })
+        let rank = Rank {
+            gain: at_mark - position.entry,
+            entry: position.entry.abs(),
+            value: at_mark.abs(),
+            share: share.div_euclid(of),
+        };
+        Some(rank).filter(|rank| rank.share > 0)
     }
 
     fn judge_rank(&mut self, key: Key, other: Key, qty: i128, price: i128) {
@@ -140,17 +134,18 @@ impl Judge {
         if theirs.signum() != -held.signum() || qty > theirs.abs() {
             return self.fault(format!("{other:?} with {theirs} gives {qty} for {key:?} {held}"));
         }
-        // the fund could have, if it can bear this and all it has without any leverage
+        // the fund could have, if it can bear all that was offered and what it has without leverage
+        let (most, _) = self.most(key);
         let fund = self.reading.cross(FUND);
-        let lost =
-            held.signum() * qty * (price - self.reading.marks[&key.1]) * self.reading.mult(key.1);
+        let away = price - self.reading.marks[&key.1];
+        let lost = held.signum() * most * away * self.reading.mult(key.1);
         let all: i128 = self
             .reading
             .held(FUND)
             .map(|of| self.reading.notional(of.1, self.reading.positions[&of].q))
             .sum();
-        let all = all + self.reading.notional(key.1, qty);
-        if key.0 != FUND && fund.equity - lost > all && !self.is_recent(self.funded) {
+        let all = all + self.reading.notional(key.1, most);
+        if key.0 != FUND && fund.equity - lost > all {
             self.fault(format!("{fund:?} could take {key:?}"));
         }
         let since = self.spells.get(&self.scope(key)).copied().unwrap_or(self.step);
@@ -159,7 +154,6 @@ impl Judge {
         if key.0 != FUND && !closed {
             self.fault(format!("the fund was not asked for {key:?}"));
         }
-        let (most, _) = self.most(key);
         if self.equity_after(other, qty, price) < 0 {
             self.fault(format!("{other:?} is deleveraged below zero"));
         }
@@ -180,7 +174,7 @@ impl Judge {
         self.seen.ranked += u64::from(!others.is_empty());
         for of in others {
             let Some(theirs) = self.rank(of) else { continue };
-            let first = above(theirs, rank) || !above(rank, theirs) && of < other;
+            let first = theirs.is_ahead(&rank) || theirs == rank && of < other;
             if !first {
                 continue;
             }

@@ -155,14 +155,22 @@ impl Shard {
             return self.advance(account, -equity);
         }
         let Some(target) = self.target(pool) else { return Step::Rest };
-        let lost = 3 * equity < 2 * maintenance;
-        let order = self.forced(&target);
-        if lost || self.foresee(target.leg.1, &order).unwrap().is_none() {
-            return self.hand_over(pool, &target);
+        if self.is_sold(pool, &target) {
+            return if target.large { Step::Rest } else { Step::Again };
         }
-        let order = self.force(order, target.leg.1, OrderOrigin::Liquidation);
-        self.take_fee(&target, &order);
-        if target.large { Step::Rest } else { Step::Again }
+        self.hand_over(pool, &target)
+    }
+
+    /// The book has taken some of it.
+    fn is_sold(&mut self, pool: Leg, target: &Target) -> bool {
+        let ((equity, maintenance), symbol) = (self.worth(pool), target.leg.1);
+        let order = self.forced(target);
+        if 3 * equity < 2 * maintenance || self.foresee(symbol, &order).unwrap().is_none() {
+            return false;
+        }
+        let order = self.force(order, symbol, OrderOrigin::Liquidation);
+        self.take_fee(target, &order);
+        true
     }
 
     fn reserves(&self, leg: Leg) -> bool {
@@ -332,6 +340,28 @@ impl Shard {
         if pool.0 == FUND {
             return self.deleverage(pool, target);
         }
+        let (is_taken, lacks) = self.insure(target);
+        if is_taken {
+            return if target.large { Step::Rest } else { Step::Again };
+        }
+        if self.has_call(FUND) {
+            return Step::Rest;
+        }
+        let has_room = self.sent - self.acked < LINK_WINDOW_MAX as u64;
+        if has_room
+            && !self.due(pool).fund_called
+            && let Some(lacks) = lacks
+        {
+            self.due(pool).fund_called = true;
+            self.call(FUND, CallKind::Need, lacks.min(i64::MAX.into()) as i64);
+            return Step::Rest;
+        }
+        self.deleverage(pool, target)
+    }
+
+    /// Whether the fund has taken it; if not, what it would have to ask for, unless its position
+    /// would be too large for any money.
+    fn insure(&mut self, target: &Target) -> (bool, Option<i128>) {
         self.book_account(FUND);
         let symbol = target.leg.1;
         let to = (FUND, symbol, PositionSide::Both);
@@ -349,19 +379,9 @@ impl Shard {
         self.holding_mut(to);
         if fits && equity >= maintenance {
             self.trade_beside(TradeKind::Takeover, target, &order, OrderOrigin::Takeover);
-            return if target.large { Step::Rest } else { Step::Again };
+            return (true, None);
         }
-        if self.has_call(FUND) {
-            return Step::Rest;
-        }
-        let has_room = self.sent - self.acked < LINK_WINDOW_MAX as u64;
-        if fits && has_room && !self.due(pool).fund_called {
-            self.due(pool).fund_called = true;
-            let amount = ceil_div(3 * maintenance, 2) - equity;
-            self.call(FUND, CallKind::Need, amount.min(i64::MAX.into()) as i64);
-            return Step::Rest;
-        }
-        self.deleverage(pool, target)
+        (false, fits.then(|| ceil_div(3 * maintenance, 2) - equity))
     }
 
     /// Trades what is due against somebody, for no fee.
@@ -461,21 +481,26 @@ impl Shard {
             self.fresh.push(Job { symbol, what });
             return;
         }
-        let Some((other, of)) = best else { return };
+        // all have been seen; what goes before them may be there by now
         self.book_account(account);
-        self.book_account(other);
-        let other = (other, symbol, of);
-        if let Some(target) = self.due_target(pool, leg)
-            && let Some((_, lots)) = self.rank(&target, other)
-        {
-            let counter = Target { leg: other, side: target.side.opposite(), lots, ..target };
-            let order = self.forced(&counter);
-            self.trade_beside(TradeKind::Deleverage, &target, &order, OrderOrigin::Deleverage);
-            if target.large {
-                return;
+        let Some(target) = self.due_target(pool, leg) else {
+            return self.queue_liquidation(pool);
+        };
+        let mut closed = self.is_sold(pool, &target) || account != FUND && self.insure(&target).0;
+        if !closed {
+            let Some((other, of)) = best else { return };
+            self.book_account(other);
+            let other = (other, symbol, of);
+            if let Some((_, lots)) = self.rank(&target, other) {
+                let counter = Target { leg: other, side: target.side.opposite(), lots, ..target };
+                let order = self.forced(&counter);
+                self.trade_beside(TradeKind::Deleverage, &target, &order, OrderOrigin::Deleverage);
+                closed = true;
             }
         }
-        self.queue_liquidation(pool);
+        if !(closed && target.large) {
+            self.queue_liquidation(pool);
+        }
     }
 
     /// Rank of a counterparty, and what it would close, if that leaves it something.
