@@ -25,7 +25,7 @@ pub const WITHDRAWALS_PER_TICK_MAX: usize = 64;
 /// Conditional orders that may wait on one shard.
 pub const ALGOS_SHARD_MAX: usize = 1_000_000;
 /// Units of pending work that a frame does before its command; long ones count for several.
-pub const WORK_PER_TURN_MAX: usize = 64;
+pub const WORK_PER_TURN_MAX: usize = 16;
 /// No further unit is begun in a frame that has made more events than these.
 pub const WORK_EVENTS_MAX: usize = 1_024;
 /// Events that one unit of pending work may make.

@@ -15,7 +15,7 @@ use protocol::{
 
 pub const CAPACITY: Capacity = Capacity { accounts: 64, orders: 1_024 };
 /// Units of pending work that an engine does before a command.
-pub const WORK_PER_TURN: usize = 64;
+pub const WORK_PER_TURN: usize = 16;
 pub const START_US: u64 = 1_700_000_000_000_000;
 const SECRET: [u8; 16] = *b"a judge's secret";
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::{
-    bench::{Bench, outcome},
+    bench::{Bench, WORK_PER_TURN, outcome},
     flow::{self, Act, Step},
     flow_links,
     jumps::jumping_act,
@@ -59,7 +59,7 @@ fn compare(
 #[test]
 pub fn a_trading_shard_is_its_twin() -> Played {
     let cash = prop::array::uniform4(0i64..60_000);
-    let work = prop::sample::select(vec![1, 2, 64, usize::MAX]);
+    let work = prop::sample::select(vec![1, 2, WORK_PER_TURN, usize::MAX]);
     let flows = (flow::steps(120), cash, work, any::<u16>(), any::<u16>());
     play(a_trading_shard_is_its_twin, &flows, |(steps, cash, work, isolated, hedged)| {
         let grants: Vec<_> = (1..).zip(cash).filter(|(_, amount)| *amount > 0).collect();
@@ -82,7 +82,7 @@ pub fn a_shard_of_reducers_is_its_twin() -> Played {
 #[test]
 pub fn a_shard_under_jumping_marks_is_its_twin() -> Played {
     let cash = prop::array::uniform4(1i64..30_000);
-    let flows = (flow::steps(150), cash, prop::sample::select(vec![1, 2, 64]));
+    let flows = (flow::steps(150), cash, prop::sample::select(vec![1, 2, WORK_PER_TURN]));
     play(a_shard_under_jumping_marks_is_its_twin, &flows, |(steps, cash, work)| {
         let grants: Vec<_> = (1..).zip(cash).collect();
         let mut mark = [100; 2];
@@ -94,7 +94,7 @@ pub fn a_shard_under_jumping_marks_is_its_twin() -> Played {
 #[test]
 pub fn a_shard_of_large_positions_is_its_twin() -> Played {
     let cash = prop::array::uniform4(1i64..3_000_000);
-    let flows = (flow::steps(150), cash, prop::sample::select(vec![1, 2, 64]));
+    let flows = (flow::steps(150), cash, prop::sample::select(vec![1, 2, WORK_PER_TURN]));
     play(a_shard_of_large_positions_is_its_twin, &flows, |(steps, cash, work)| {
         let grants: Vec<_> = (1..).zip(cash).collect();
         let mut mark = [100; 2];

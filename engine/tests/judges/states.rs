@@ -28,7 +28,7 @@ use protocol::{
 };
 
 use crate::{
-    bench::{Bench, index, outcome},
+    bench::{Bench, WORK_PER_TURN, index, outcome},
     trading::{amend, closed, limit},
     triggers::{changes, stop, tick},
 };
@@ -190,13 +190,14 @@ fn reduce_only_orders_meet_those_that_rest() {
     assert!(events.iter().any(|event| matches!(event, Event::Trade(_))));
 }
 
-/// 64 units of work a frame: of 70 stops that come true at once six are still to fire when the
-/// next command halts the symbol.
+/// Of stops that come true at once a frame fires so many; six are still to fire when the next command
+/// halts the symbol.
 #[test]
 fn what_has_come_true_waits_for_trading() {
     let mut bench = rich();
     trade(&mut bench, 2, 3, 100, 20);
-    for _ in 0..70 {
+    let (most, all) = (WORK_PER_TURN as u64, WORK_PER_TURN as u64 + 6);
+    for _ in 0..all {
         let algo = PlaceAlgo { working_type: WorkingType::Mark, ..stop(1, Side::Buy, 103, 1) };
         bench.ok(&Command::PlaceAlgo(PlaceAlgo { qty: 10, ..algo }));
     }
@@ -206,7 +207,7 @@ fn what_has_come_true_waits_for_trading() {
         let fired = changes(events).into_iter().filter(|(_, now)| *now == AlgoStatus::Triggered);
         fired.map(|(count, _)| count).collect::<Vec<_>>()
     };
-    assert_eq!(fired(&halting), (1..=64).collect::<Vec<_>>());
+    assert_eq!(fired(&halting), (1..=most).collect::<Vec<_>>());
     // whatever the mark does
     for mark in [101, 103] {
         bench.ok(&index(1, mark));
@@ -217,7 +218,7 @@ fn what_has_come_true_waits_for_trading() {
     bench.ok(&state(SymbolState::Trading));
     // at the next price, which may be any: that it had come true is enough
     bench.ok(&index(1, 100));
-    assert_eq!(fired(&tick(&mut bench)), (65..=70).collect::<Vec<_>>());
+    assert_eq!(fired(&tick(&mut bench)), (most + 1..=all).collect::<Vec<_>>());
 }
 
 /// A trail that has come back waits too, and a condition that opens finds no way in where only

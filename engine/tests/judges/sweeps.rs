@@ -9,7 +9,7 @@ use protocol::{
 };
 
 use crate::{
-    bench::{Bench, index},
+    bench::{Bench, WORK_PER_TURN, index},
     lending::{Cluster, deposit, lend},
     trading::limit,
     triggers::tick,
@@ -109,15 +109,16 @@ fn who_is_held_keeps_it() {
 /// However many rest at once, a frame looks at some of them.
 #[test]
 fn many_go_home_in_slices() {
-    let grants: Vec<_> = (1..=150).map(|account| (account, 1_000)).collect();
+    let all = 2 * WORK_PER_TURN as u32 + 6;
+    let grants: Vec<_> = (1..=all).map(|account| (account, 1_000)).collect();
     let mut bench = Bench::trading(&grants);
     bench.raw(&link(true));
     assert_eq!(bench.wake_at(), None, "nobody hurries for it");
     bench.ts += SWEEP_AFTER_US;
-    for expected in [64, 64, 22, 0] {
+    for expected in [WORK_PER_TURN, WORK_PER_TURN, 6, 0] {
         let part = swept(&mut bench);
         assert_eq!(part.len(), expected);
-        assert_eq!(bench.wake_at().is_some(), expected == 64, "the rest is due at once");
+        assert_eq!(bench.wake_at().is_some(), expected == WORK_PER_TURN, "the rest is due at once");
     }
 }
 

@@ -11,7 +11,7 @@ use protocol::{
 };
 
 use crate::{
-    bench::{Bench, index, outcome},
+    bench::{Bench, WORK_PER_TURN, index, outcome},
     trading::limit,
 };
 
@@ -429,7 +429,8 @@ fn countdowns_end_in_their_order() {
     let mut expected: Vec<_> = deadlines.into_iter().map(|(account, at)| (at, account)).collect();
     expected.sort_unstable();
     bench.ts += 100_000;
-    let events = tick(&mut bench);
+    let frames = expected.len().div_ceil(WORK_PER_TURN);
+    let events: Vec<_> = (0..frames).flat_map(|_| tick(&mut bench)).collect();
     let ended = events.iter().filter_map(|event| match event {
         Event::CountdownSet(set) => Some(set.account.0),
         _ => None,

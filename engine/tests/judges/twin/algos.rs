@@ -413,7 +413,7 @@ impl Shard {
             let Job { symbol, what } = self.queue.remove(0);
             if matches!(what, What::Deleverage { .. }) {
                 // two of these a frame
-                done += 31;
+                done += 7;
             }
             match what {
                 What::Gone { account, leg, through } => {

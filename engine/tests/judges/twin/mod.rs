@@ -71,7 +71,7 @@ pub struct Twin {
 
 impl Twin {
     pub fn new() -> Self {
-        Self { sessions: BTreeMap::new(), role: Role::Unborn, work_per_turn: 64 }
+        Self { sessions: BTreeMap::new(), role: Role::Unborn, work_per_turn: 16 }
     }
 
     pub fn with_work_per_turn(work_per_turn: usize) -> Self {
