@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The form of saved state: one more with whatever changes what is saved, or how.
-const STATE_VERSION: u32 = 4;
+const STATE_VERSION: u32 = 5;
 
 /// What an engine makes room for before it starts; beyond it, it grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

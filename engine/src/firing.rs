@@ -40,8 +40,8 @@ impl Desk<'_> {
     /// has been ended meanwhile.
     ///
     /// It waits while its symbol takes no orders.
-    /// Short of margin it waits, once, for its account's margin call; returned is what is to be
-    /// asked for if no call is open yet.
+    /// Short of margin, or while its account is in need, it waits for the account's margin call;
+    /// returned is what is to be asked for if no call is open yet.
     pub fn fire<S: Sink>(
         &mut self,
         count: u64,
@@ -50,7 +50,7 @@ impl Desk<'_> {
         out: &mut Output<'_, S>,
     ) -> Option<Short> {
         let at = self.triggers().find(count)?;
-        let Algo { terms, activated, called, holding, .. } = *self.triggers().get(at);
+        let Algo { terms, activated, called, asked, holding, .. } = *self.triggers().get(at);
         if terms.algo_type == AlgoType::TrailingStopMarket && !activated {
             self.activate(at, out);
             return None;
@@ -67,14 +67,16 @@ impl Desk<'_> {
             // what was granted for it is for it to take
             self.accounts.account_mut(account).earmark = 0;
         }
-        let is_open = self.accounts.account(account).call != 0;
-        let waits = !called && (is_open || may_call);
+        let known = self.accounts.account(account);
+        let (is_open, in_need) = (known.call != 0, known.in_need);
+        let waits = !asked && (is_open || may_call);
         match self.fate_of(&terms, !waits, scratch) {
             Fate::Short(amount) => {
-                let algo = self.triggers_mut().get_mut(at);
-                (algo.called, algo.stage) = (true, Stage::Calls);
-                self.tell_triggering(at, out);
+                self.await_call(at, !is_open, out);
                 return (!is_open).then_some(Short { account, amount });
+            }
+            Fate::Refused(Reject::InsufficientMargin) if waits && in_need => {
+                self.await_call(at, false, out);
             }
             Fate::Expired => {
                 self.end_algo(at, AlgoStatus::Expired, OrderId::NONE, Reject::None, out);
@@ -93,6 +95,16 @@ impl Desk<'_> {
             }
         }
         None
+    }
+
+    /// Lets it wait for the account's call, which is made for what it lacks or is open already; the
+    /// first time it is told.
+    fn await_call<S: Sink>(&mut self, at: AlgoAt, asked: bool, out: &mut Output<'_, S>) {
+        let algo = self.triggers_mut().get_mut(at);
+        (algo.stage, algo.asked) = (Stage::Calls, asked);
+        if !core::mem::replace(&mut algo.called, true) {
+            self.tell_triggering(at, out);
+        }
     }
 
     /// Its condition held; its order waits for margin.

@@ -26,6 +26,7 @@ use crate::{
     output::{Output, Sink},
     saved::{LoadError, Saved, sound},
     symbols::Symbols,
+    triggers::Answer,
     verdict::{Refusal, Verdict, require},
     work::{Job, Unit, Work},
 };
@@ -260,7 +261,7 @@ impl Shard {
             if let Some(ended) = self.countdowns.take_ended(now) {
                 self.work_desk(now, ended.symbol, out).countdown_ended(ended.account, out);
             } else if let Some(call) = self.calls.take_ended(now) {
-                self.close_call(call.account, call.number);
+                self.close_call(call.account, call.number, Answer::Silence);
             } else if let Some(at) = self.symbols.due_funding(now) {
                 let Self { symbols, pools, work, .. } = self;
                 symbols.begin_round(at, now, pools, work, out);

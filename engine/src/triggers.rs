@@ -60,6 +60,17 @@ pub(crate) enum Stage {
     Parked,
 }
 
+/// How a margin call has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The ledger had what was asked for.
+    Granted,
+    /// It had not.
+    Refused,
+    /// It has said nothing in time.
+    Silence,
+}
+
 /// A conditional order that waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Algo {
@@ -69,8 +80,10 @@ pub(crate) struct Algo {
     pub stage: Stage,
     /// A trailing stop that has met its activation price, or has none.
     pub activated: bool,
-    /// It has waited for a margin call: it does so once.
+    /// It has waited for a margin call, and told so.
     pub called: bool,
+    /// What it lacks has been asked for, and it is not known to be there: its next try is its last.
+    pub asked: bool,
     /// Neighbours among its holding's.
     pub prev: Option<AlgoAt>,
     pub next: Option<AlgoAt>,
@@ -107,6 +120,7 @@ impl Default for Algo {
             stage: Stage::Waits,
             activated: false,
             called: false,
+            asked: false,
             prev: None,
             next: None,
         }
@@ -268,13 +282,24 @@ impl Triggers {
     }
 
     /// Of a list of conditional orders, those that wait for a margin call wait no more.
-    pub fn resume(&mut self, first: Option<AlgoAt>, symbol: SymbolId, work: &mut Work) {
+    pub fn resume(
+        &mut self,
+        first: Option<AlgoAt>,
+        answer: Answer,
+        symbol: SymbolId,
+        work: &mut Work,
+    ) {
         let mut next = first;
         while let Some(at) = next {
             let count = self.count_of(at);
             let algo = self.get_mut(at);
             if algo.stage == Stage::Calls {
                 algo.stage = Stage::Due;
+                algo.asked = match answer {
+                    Answer::Granted => false,
+                    Answer::Refused => algo.asked,
+                    Answer::Silence => true,
+                };
                 work.add(symbol, Unit::Fire { count });
             }
             next = algo.next;
@@ -316,13 +341,13 @@ impl Triggers {
     }
 
     pub fn digest_algo(&self, at: AlgoAt, into: &mut Digest) {
-        let Algo { terms, stage, activated, called, .. } = *self.get(at);
+        let Algo { terms, stage, activated, called, asked, .. } = *self.get(at);
         into.add(self.count_of(at));
         into.add_bytes(
             Event::AlgoAccepted(AlgoAccepted { algo: Default::default(), terms }).body(),
         );
         let is_lifted = matches!(stage, Stage::Due | Stage::Calls);
-        into.add_flag(is_lifted).add_flag(activated).add_flag(called);
+        into.add_flag(is_lifted).add_flag(activated).add_flag(called).add_flag(asked);
         into.add_flag(stage == Stage::Calls).add_flag(stage == Stage::Parked);
     }
 
@@ -333,7 +358,8 @@ impl Triggers {
         let Event::AlgoAccepted(AlgoAccepted { terms, .. }) = accepted else {
             return Err(LoadError::Damaged);
         };
-        let (is_lifted, activated, called) = (saved.flag()?, saved.flag()?, saved.flag()?);
+        let (is_lifted, activated) = (saved.flag()?, saved.flag()?);
+        let (called, asked) = (saved.flag()?, saved.flag()?);
         let stage = match (saved.flag()?, saved.flag()?) {
             (false, false) => Stage::Due,
             (true, false) => Stage::Calls,
@@ -341,8 +367,9 @@ impl Triggers {
             (true, true) => return Err(LoadError::Damaged),
         };
         sound(stage != Stage::Calls || is_lifted && called)?;
+        sound(!asked || called)?;
         sound(stage != Stage::Parked || !is_lifted)?;
-        Ok((count, Algo { terms, activated, called, stage, ..Algo::default() }, is_lifted))
+        Ok((count, Algo { terms, activated, called, asked, stage, ..Algo::default() }, is_lifted))
     }
 
     /// Puts what was loaded to where it waited; what follows a price joins its group later.

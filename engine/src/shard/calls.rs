@@ -1,7 +1,8 @@
 //! A shard asks the ledger for what a fired order lacks, as its owner is not there to ask.
 //!
-//! One call is open per account. What has fired meanwhile waits until the call is closed, by its
-//! answer or at the end of its grace, and is then placed with what there is, or refused.
+//! One call is open per account. What has fired meanwhile waits until the call is closed and is then
+//! placed with what there is. What that is not enough for has a call of its own: an order is refused
+//! when the ledger has not had what that order lacks, or when it is silent.
 
 use protocol::{Cash, Micros, event::MarginCallIssued, limits::CASH_MAX, order::CallKind};
 
@@ -14,6 +15,7 @@ use crate::{
     links::Message,
     output::{Output, Sink},
     saved::{LoadError, Saved, sound},
+    triggers::Answer,
 };
 
 impl Shard {
@@ -35,7 +37,7 @@ impl Shard {
     }
 
     /// Closes a call if it is the one that is open: what waits for it has its turn.
-    pub(super) fn close_call(&mut self, account: u32, number: u64) {
+    pub(super) fn close_call(&mut self, account: u32, number: u64, answer: Answer) {
         if self.accounts.account(account).call != number {
             return;
         }
@@ -53,7 +55,7 @@ impl Shard {
             let holding = self.accounts.holding(at);
             let (symbol, _) = self.symbols.split(holding.symbol);
             if let Some(triggers) = &mut symbol.triggers {
-                triggers.resume(holding.algos.first, symbol.spec.symbol, &mut self.work);
+                triggers.resume(holding.algos.first, answer, symbol.spec.symbol, &mut self.work);
             }
             next = self.accounts.next_holding(at);
         }

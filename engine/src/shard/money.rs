@@ -17,6 +17,7 @@ use crate::{
     limits::RECALL_EVENTS_MAX,
     links::Message,
     output::{Output, Sink},
+    triggers::Answer,
     verdict::{Refusal, Verdict, require},
 };
 
@@ -40,7 +41,8 @@ impl Shard {
             self.move_cash(at, CashReason::GrantApplied, grant.amount, out);
         }
         if grant.call != 0 {
-            self.close_call(at, grant.call);
+            let answer = if grant.amount > 0 { Answer::Granted } else { Answer::Refused };
+            self.close_call(at, grant.call, answer);
         }
         Ok(OrderId::NONE)
     }

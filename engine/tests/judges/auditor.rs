@@ -310,6 +310,7 @@ impl Auditor {
             Event::LinkApplied(told) => self.hear_applied(told),
             Event::MarginCallIssued(call) => {
                 self.links.hear_sent(call.link_seq);
+                self.algos.call_issued(self.now, call.account.0);
                 self.hear_call(call);
             }
             Event::HeldIssued(held) => {

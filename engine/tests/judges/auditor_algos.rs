@@ -116,6 +116,13 @@ impl AlgoBooks {
         );
     }
 
+    /// A call of its account's is open from now on, and what waits for one waits for that.
+    pub fn call_issued(&mut self, now: u64, account: u32) {
+        for waiting in self.waiting.values_mut().filter(|known| known.terms.account.0 == account) {
+            waiting.called = waiting.called.map(|_| now);
+        }
+    }
+
     pub fn order_accepted(&mut self, symbol: u16, order: u64) {
         if let Some(announced) = self.announced.take() {
             assert_eq!(announced, (symbol, order), "a fired order has the id it was told with");

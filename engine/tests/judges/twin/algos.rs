@@ -31,11 +31,13 @@ pub struct Algo {
     pub due: bool,
     /// Of a trailing stop that has been activated.
     pub extreme: Option<i64>,
-    /// It waits for its account's margin call, or has: it does so once.
+    /// It waits for its account's margin call, or has, which is told once.
     pub calls: bool,
     /// It had come true when its symbol took no orders.
     pub parked: bool,
     pub called: bool,
+    /// The ledger was asked for what it lacks, and has not said that it is there.
+    pub asked: bool,
 }
 
 /// What has come due, in the order in which it is done: by symbol, what has lost its position
@@ -159,8 +161,9 @@ impl Shard {
         let id = market.algo_ids;
         let trails = terms.algo_type == AlgoType::TrailingStopMarket && terms.activate_price == 0;
         let extreme = trails.then(|| market.price_of(terms.working_type));
-        let (terms, due, calls, called, parked) = (*terms, false, false, false, false);
-        market.algos.push(Algo { id, terms, due, extreme, calls, called, parked });
+        let terms = *terms;
+        let (due, calls, parked, called, asked) = (false, false, false, false, false);
+        market.algos.push(Algo { id, terms, due, extreme, calls, parked, called, asked });
         let algo = AlgoId(id << 16 | u64::from(terms.symbol.0));
         self.events.push(Event::AlgoAccepted(AlgoAccepted { algo, terms }));
         Ok(algo.0)
@@ -449,7 +452,7 @@ impl Shard {
     fn fire(&mut self, symbol: u16, id: u64) {
         let algos = &self.markets[&symbol].algos;
         let Some(algo) = algos.iter().find(|algo| algo.id == id) else { return };
-        let Algo { terms, called, .. } = *algo;
+        let Algo { terms, called, asked, .. } = *algo;
         if terms.algo_type == AlgoType::TrailingStopMarket && algo.extreme.is_none() {
             let market = self.markets.get_mut(&symbol).unwrap();
             let price = market.price_of(terms.working_type);
@@ -470,7 +473,7 @@ impl Shard {
             self.accounts.get_mut(&account).unwrap().earmark = 0;
         }
         self.book_account(account);
-        let waits = !called && self.may_wait(account);
+        let waits = !asked && self.may_wait(account);
         let leg = (account, symbol, terms.position_side);
         let closable = self.closable(leg, terms.side);
         let over = terms.good_till != 0 && terms.good_till <= self.now;
@@ -481,15 +484,24 @@ impl Shard {
         let qty = if terms.close_position { closable.min(1 << 40) as i64 } else { terms.qty };
         let order = Place { client_id: ClientId::EMPTY, ..becomes(&terms, qty) };
         let checked = self.clone().place_fired(&order, 0, terms.close_position, !waits);
+        let has_call = self.has_call(account);
+        // an open call for the account's own need comes first
+        let in_need = waits && self.needs_call(account);
         let order_id = match checked {
-            Err((Reject::NeedMargin, amount)) => {
+            Err((reject, amount))
+                if reject == Reject::NeedMargin
+                    || in_need && reject == Reject::InsufficientMargin =>
+            {
                 let algos = &mut self.markets.get_mut(&symbol).unwrap().algos;
                 let algo = algos.iter_mut().find(|algo| algo.id == id).unwrap();
-                (algo.calls, algo.called) = (true, true);
+                let told = algo.called;
+                (algo.calls, algo.called, algo.asked) = (true, true, !has_call);
                 let activated = algo.extreme.is_some();
                 let (whose, status) = ((account, symbol, terms.side), AlgoStatus::Triggering);
-                self.tell_changed(activated, whose, id, status, 0, Reject::None);
-                if !self.has_call(account) {
+                if !told {
+                    self.tell_changed(activated, whose, id, status, 0, Reject::None);
+                }
+                if !has_call {
                     self.call(account, CallKind::Order, amount);
                 }
                 return;

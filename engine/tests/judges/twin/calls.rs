@@ -44,8 +44,9 @@ impl Shard {
         }));
     }
 
-    /// Closes the open call of this number: what waits for it is due again.
-    pub fn close_call(&mut self, account: u32, number: u64) {
+    /// Closes the open call of this number: what waits for it is due again. With something granted
+    /// anybody may ask again; without a word nobody may.
+    pub fn close_call(&mut self, account: u32, number: u64, granted: Option<i64>) {
         let is = |call: &Call| (call.account, call.number) == (account, number);
         let Some(place) = self.calls.iter().position(is) else { return };
         self.calls.remove(place);
@@ -54,6 +55,7 @@ impl Shard {
             for algo in &mut market.algos {
                 if algo.calls && algo.terms.account.0 == account {
                     algo.calls = false;
+                    algo.asked = granted.is_none_or(|granted| algo.asked && granted == 0);
                     self.fresh.push(Job { symbol: *symbol, what: What::Fire(algo.id) });
                 }
             }
@@ -72,7 +74,7 @@ impl Shard {
     pub fn end_call(&mut self) -> bool {
         let over = self.calls.first().filter(|call| self.is_over(call)).copied();
         if let Some(call) = over {
-            self.close_call(call.account, call.number);
+            self.close_call(call.account, call.number, None);
         }
         over.is_some()
     }

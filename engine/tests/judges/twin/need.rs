@@ -47,8 +47,12 @@ impl Shard {
 
     /// An account whose need has called opens nothing until the answer.
     pub fn may_open(&self, account: u32) -> bool {
+        !self.is_in_liquidation(account) && !self.needs_call(account)
+    }
+
+    /// Its open call is for itself, not for an order.
+    pub fn needs_call(&self, account: u32) -> bool {
         let needs = |kind| kind != CallKind::Order;
-        !self.is_in_liquidation(account)
-            && !self.calls.iter().any(|call| call.account == account && needs(call.kind))
+        self.calls.iter().any(|call| call.account == account && needs(call.kind))
     }
 }

@@ -361,7 +361,7 @@ impl Shard {
             self.move_cash(account, CashReason::GrantApplied, amount.into());
         }
         if let Command::Grant(grant) = command {
-            self.close_call(account.0, grant.call);
+            self.close_call(account.0, grant.call, Some(grant.amount));
         }
         Ok(0)
     }
