@@ -517,7 +517,7 @@ impl Auditor {
         self.positions.get(&leg).copied().unwrap_or_default()
     }
 
-    fn resting(&self, leg: Leg, side: Side) -> i64 {
+    pub fn resting(&self, leg: Leg, side: Side) -> i64 {
         let own = self.orders.iter().filter(|((of, _), order)| {
             (order.account, *of, order.leg as u8) == leg && order.side == side && !order.ended
         });

@@ -172,21 +172,31 @@ impl Auditor {
         let mut available = i128::from(self.cash.get(&account).copied().unwrap_or(0));
         for leg in known {
             let held = self.position(leg);
-            let value = self.value(leg, held);
-            let sums = self.reserved.get(&leg).copied().unwrap_or([0; 4]).map(i128::from);
-            let [buy, sell] = [value + sums[0], value - sums[1]];
-            let worst = match (self.is_isolated(leg), value) {
-                (false, _) => buy.abs().max(sell.abs()),
-                (true, 0..) => sums[0].max(-sell).max(0),
-                (true, _) => sums[1].max(buy).max(0),
-            };
             available += match self.is_isolated(leg) {
                 true => -i128::from(held.wallet),
-                false => value - i128::from(held.entry),
+                false => self.value(leg, held) - i128::from(held.entry),
             };
-            available -= div_ceil(worst, self.leverage(leg)) + sums[2] + sums[3];
+            let sums = self.reserved_sums(leg);
+            available -= self.initial_margin(leg, sums, self.leverage(leg));
         }
         available
+    }
+
+    /// What was told last of a leg's orders: bids, asks, losses against the mark, and fees.
+    pub fn reserved_sums(&self, leg: Leg) -> [i128; 4] {
+        self.reserved.get(&leg).copied().unwrap_or([0; 4]).map(i128::from)
+    }
+
+    /// What cross equity must cover of a leg with orders of these sums.
+    pub fn initial_margin(&self, leg: Leg, sums: [i128; 4], leverage: i128) -> i128 {
+        let value = self.value(leg, self.position(leg));
+        let [buy, sell] = [value + sums[0], value - sums[1]];
+        let worst = match (self.is_isolated(leg), value) {
+            (false, _) => buy.abs().max(sell.abs()),
+            (true, 0..) => sums[0].max(-sell).max(0),
+            (true, _) => sums[1].max(buy).max(0),
+        };
+        div_ceil(worst, leverage) + sums[2] + sums[3]
     }
 
     pub fn value(&self, leg: Leg, held: Position) -> i128 {
@@ -194,7 +204,7 @@ impl Auditor {
         i128::from(held.qty) * i128::from(symbol.mark) * i128::from(symbol.mult)
     }
 
-    fn leverage(&self, (account, symbol, _): Leg) -> i128 {
+    pub fn leverage(&self, (account, symbol, _): Leg) -> i128 {
         let chosen = self.modes.leverage.get(&(account, symbol)).copied().unwrap_or(0);
         let symbol = &self.symbols[&symbol];
         let default = symbol.default_leverage.min(symbol.top_leverage);

@@ -75,6 +75,21 @@ impl Auditor {
         }
     }
 
+    /// What an order with so many lots left adds to the sums: bids, asks, losses and fees.
+    pub fn held_back_sums(
+        &self,
+        symbol: u16,
+        side: Side,
+        order: &HeldBack,
+        left: i64,
+    ) -> [i128; 4] {
+        let lots = i128::from(left) * i128::from(self.symbols[&symbol].mult);
+        let value = i128::from(order.assumed) * lots;
+        let mut sums = [0, 0, i128::from(order.loss) * lots, ceil_share(value, order.rate)];
+        sums[side as usize] = value;
+        sums
+    }
+
     /// The sums that were told are those of the open orders.
     pub fn check_reserved(&self) {
         let mut sums: BTreeMap<Leg, [i128; 4]> = BTreeMap::new();
@@ -82,13 +97,10 @@ impl Auditor {
             if order.ended || order.reduce_only {
                 continue;
             }
-            let HeldBack { assumed, loss, rate } = order.held_back;
-            let lots = i128::from(order.qty - order.filled) * i128::from(self.symbols[symbol].mult);
-            let value = i128::from(assumed) * lots;
+            let left = order.qty - order.filled;
+            let of_order = self.held_back_sums(*symbol, order.side, &order.held_back, left);
             let sum = sums.entry((order.account, *symbol, order.leg as u8)).or_default();
-            sum[order.side as usize] += value;
-            sum[2] += i128::from(loss) * lots;
-            sum[3] += ceil_share(value, rate);
+            sum.iter_mut().zip(of_order).for_each(|(sum, part)| *sum += part);
         }
         for leg in self.reserved.keys().chain(sums.keys()) {
             let told = self.reserved.get(leg).copied().unwrap_or_default().map(i128::from);
