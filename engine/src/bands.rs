@@ -69,7 +69,7 @@ pub(crate) struct Bands {
     /// By symbol: guards below the mark, by their negated price, and guards above.
     symbols: Vec<[Vec<Guard>; 2]>,
     /// By holding: its place in its symbol's two heaps + 1; 0: none.
-    places: [Vec<u32>; 2],
+    places: Vec<[u32; 2]>,
 }
 
 /// The one that is met first is in front.
@@ -107,8 +107,8 @@ impl Bands {
             self.symbols.resize_with(symbol + 1, Default::default);
         }
         for way in 0..2 {
-            let mut heap =
-                Heap { guards: &mut self.symbols[symbol][way], places: &mut self.places[way] };
+            let (guards, places) = (&mut self.symbols[symbol][way], &mut self.places);
+            let mut heap = Heap { guards, places, way };
             let key = if way == 0 { -band.low } else { band.high };
             match band == Band::NONE {
                 true => heap.clear(holding),
@@ -129,7 +129,8 @@ impl Bands {
 struct Heap<'a> {
     /// No guard is before its parent, which is at half its place.
     guards: &'a mut Vec<Guard>,
-    places: &'a mut Vec<u32>,
+    places: &'a mut Vec<[u32; 2]>,
+    way: usize,
 }
 
 impl Heap<'_> {
@@ -137,9 +138,9 @@ impl Heap<'_> {
     fn set(&mut self, guard: Guard) {
         let index = guard.holding.index();
         if self.places.len() <= index {
-            self.places.resize((index + 1).next_power_of_two(), 0);
+            self.places.resize((index + 1).next_power_of_two(), [0; 2]);
         }
-        let Some(place) = self.places[index].checked_sub(1) else {
+        let Some(place) = self.places[index][self.way].checked_sub(1) else {
             self.guards.push(guard);
             return self.rise(self.guards.len() - 1);
         };
@@ -152,9 +153,9 @@ impl Heap<'_> {
     }
 
     fn clear(&mut self, holding: HoldingAt) {
-        let known = self.places.get(holding.index()).copied().unwrap_or(0);
+        let known = self.places.get(holding.index()).map_or(0, |places| places[self.way]);
         let Some(place) = known.checked_sub(1) else { return };
-        self.places[holding.index()] = 0;
+        self.places[holding.index()][self.way] = 0;
         let (place, last) = (place as usize, self.guards.len() - 1);
         self.guards.swap_remove(place);
         if place < last {
@@ -189,6 +190,6 @@ impl Heap<'_> {
     }
 
     fn note(&mut self, place: usize) {
-        self.places[self.guards[place].holding.index()] = place as u32 + 1;
+        self.places[self.guards[place].holding.index()][self.way] = place as u32 + 1;
     }
 }

@@ -29,7 +29,14 @@ pub(crate) struct Changes {
     levels: Vec<LevelNote>,
     /// Prices noted, by side: the first and the last, in ticks.
     spans: [Option<(Ticks, Ticks)>; 2],
-    holdings: Vec<(HoldingAt, Reserved)>,
+    holdings: Vec<HoldingNote>,
+}
+
+/// What a holding held back before. What is copied comes first, so that it is copied as it lies.
+#[repr(C)]
+struct HoldingNote {
+    before: Reserved,
+    at: HoldingAt,
 }
 
 struct LevelNote {
@@ -133,10 +140,10 @@ impl Desk<'_> {
             let (side, price, qty) = (note.side, note.price, note.now);
             out.emit(&Level { symbol, side, _pad: [0; 5], price, qty, update });
         }
-        for (at, before) in &self.changes.holdings {
-            let holding = self.accounts.holding(*at);
+        for note in &self.changes.holdings {
+            let holding = self.accounts.holding(note.at);
             let sums = holding.exposure.reserved;
-            if sums == *before {
+            if sums == note.before {
                 continue;
             }
             out.emit(&ReservedEvent {
@@ -177,7 +184,8 @@ impl Desk<'_> {
         }
         if holding.touched != self.turn {
             holding.touched = self.turn;
-            self.changes.holdings.push((terms.holding, holding.exposure.reserved));
+            let before = holding.exposure.reserved;
+            self.changes.holdings.push(HoldingNote { before, at: terms.holding });
         }
         let change = terms.reserve.change(side, now, by, mult);
         holding.exposure.reserved = holding.exposure.reserved.plus(&change);
