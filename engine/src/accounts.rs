@@ -6,7 +6,7 @@
 
 use alloc::{vec, vec::Vec};
 
-use prefetch::{LINE, prefetch};
+use prefetch::{LINE, prefetch, prefetch_front};
 use protocol::{
     AccountId, Cash, Lots, Micros, Rate,
     limits::{ACCOUNTS_MAX, FILLS_MAX},
@@ -286,7 +286,7 @@ impl Accounts {
         let near = account.near[near(symbol, PositionSide::Both)];
         prefetch(self.holding(near));
         if account.first != near {
-            prefetch(self.holding(account.first));
+            prefetch_front(self.holding(account.first));
         }
     }
 

@@ -17,6 +17,14 @@ pub fn prefetch<T>(value: &T) {
     }
 }
 
+/// As [`prefetch`], for the first two lines of a value.
+#[inline(always)]
+pub fn prefetch_front<T>(value: &T) {
+    let first = core::ptr::from_ref(value).cast::<i8>();
+    ask_for(first);
+    ask_for(first.wrapping_add(LINE));
+}
+
 /// As [`prefetch`], for the line in which a value begins.
 #[inline(always)]
 pub fn prefetch_head<T>(value: &T) {

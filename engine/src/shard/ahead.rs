@@ -9,7 +9,7 @@
 //! Nothing is changed or decided here: where another frame breaks a chain in between, the wrong
 //! line comes near and the right one is waited for as ever.
 
-use prefetch::{prefetch, prefetch_head};
+use prefetch::{prefetch, prefetch_front, prefetch_head};
 use protocol::{OrderId, command::Aim, order::PositionSide};
 
 use super::Shard;
@@ -119,7 +119,7 @@ impl Shard {
             let last = holding.orders.last.some().map(|slot| book.order(slot));
             last.into_iter().for_each(prefetch_head);
             let next = holding.next().map(|at| self.accounts.holding(at));
-            next.into_iter().for_each(prefetch);
+            next.into_iter().for_each(prefetch_front);
         }
         if let Some((side, _)) = aim.place
             && let Some(maker) = book.first(side.opposite())
