@@ -40,6 +40,9 @@ mod ledger;
 pub mod limits;
 mod links;
 mod matching;
+mod open_ids;
+#[cfg(test)]
+mod open_ids_test;
 mod orders;
 mod output;
 mod pricing;

@@ -174,6 +174,13 @@ pub struct Aim {
     pub place: Option<(Side, Ticks)>,
     /// The order there is; none: it is a new one, or named by the client's id.
     pub order: OrderId,
+    /// The client's id when `order` is none.
+    pub client_id: ClientId,
+}
+
+/// The client's id, where the order's own does not count instead.
+fn named(order: OrderId, client_id: &ClientId) -> ClientId {
+    if order.is_none() { *client_id } else { ClientId::EMPTY }
 }
 
 impl Aim {
@@ -186,18 +193,21 @@ impl Aim {
                 symbol: order.symbol,
                 place: Some((order.side, order.price)),
                 order: OrderId::NONE,
+                client_id: order.client_id,
             }),
             CommandKind::Amend => Amend::try_ref_from_bytes(body).ok().map(|amend| Self {
                 account: amend.account,
                 symbol: amend.symbol,
                 place: Some((amend.side, amend.price)),
                 order: amend.order,
+                client_id: named(amend.order, &amend.client_id),
             }),
             CommandKind::Cancel => Cancel::try_ref_from_bytes(body).ok().map(|cancel| Self {
                 account: cancel.account,
                 symbol: cancel.symbol,
                 place: None,
                 order: cancel.order,
+                client_id: named(cancel.order, &cancel.client_id),
             }),
             _ => None,
         }

@@ -57,7 +57,11 @@ impl Shard {
 
     /// Asks for what this frame needs first, and for the next things that those before it need.
     pub fn look_ahead(&mut self, kind: u16, payload: &[u8]) {
-        self.sight.add(Aim::of(kind, payload));
+        let aim = Aim::of(kind, payload);
+        if let Some(aim) = &aim {
+            self.clients.foresee(aim.account, &aim.client_id);
+        }
+        self.sight.add(aim);
         for (away, aim) in self.sight.aims() {
             let Ok(at) = self.symbols.find(aim.symbol) else { continue };
             let book = &self.symbols.symbol(at).book;
