@@ -117,6 +117,9 @@ pub(crate) struct Holding {
     pub algos: WaitingAlgos,
     /// The liquidation of an isolated position.
     pub due: Due,
+    /// At which of its symbol's marks, by their low bits, a part of it was closed that has others
+    /// to come.
+    pub parted: u16,
 }
 
 const _: () = assert!(size_of::<Account>() == 2 * LINE && size_of::<Holding>() == 3 * LINE);
@@ -556,7 +559,7 @@ fn load_holding(saved: &mut Saved<'_>) -> Result<Holding, LoadError> {
         first: Slot::NONE,
         last: Slot::NONE,
     };
-    let (funded, due) = (saved.take()?, Due::load(saved)?);
+    let (funded, parted, due) = (saved.take()?, saved.take()?, Due::load(saved)?);
     Ok(Holding {
         symbol,
         side,
@@ -565,6 +568,7 @@ fn load_holding(saved: &mut Saved<'_>) -> Result<Holding, LoadError> {
         exposure,
         orders,
         funded,
+        parted,
         due,
         ..Holding::default()
     })
@@ -582,5 +586,6 @@ fn digest_holding(holding: &Holding, into: &mut Digest) {
     let orders = &holding.orders;
     into.add(orders.count).add(orders.lots[0]).add(orders.lots[1]);
     into.add(orders.reducing).add(orders.reducing_lots).add(holding.funded);
+    into.add(holding.parted);
     holding.due.digest(into);
 }

@@ -33,6 +33,8 @@ const SECOND_US: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pricing {
     index_at: Micros,
+    /// The low bits of how many marks there have been.
+    pub marks: u16,
     /// The index has stayed away.
     pub is_stale: bool,
     basis: Basis,
@@ -246,6 +248,7 @@ impl Symbols {
     ) {
         let (symbol, quote) = self.split_mut(at);
         (quote.mark, quote.index_e8) = (mark, index_e8);
+        symbol.pricing.marks = symbol.pricing.marks.wrapping_add(1);
         out.emit(&Mark {
             symbol: symbol.spec.symbol,
             _pad: [0; 6],
@@ -261,7 +264,7 @@ impl Symbols {
 
 impl Pricing {
     pub fn digest(&self, into: &mut Digest) {
-        into.add(self.index_at).add_flag(self.is_stale);
+        into.add(self.index_at).add(self.marks).add_flag(self.is_stale);
         self.basis.samples.iter().for_each(|sample| _ = into.add(*sample));
         into.add(self.basis.count as u8).add(self.basis.next as u8);
         into.add(self.premiums.count).add(self.premiums.sum).add(self.period);
@@ -269,7 +272,7 @@ impl Pricing {
     }
 
     pub fn load(saved: &mut Saved<'_>) -> Result<Self, LoadError> {
-        let (index_at, is_stale) = (saved.take()?, saved.flag()?);
+        let (index_at, marks, is_stale) = (saved.take()?, saved.take()?, saved.flag()?);
         let basis = Basis::load(saved)?;
         let premiums = Premiums { count: saved.take()?, sum: saved.take()? };
         let period = saved.take()?;
@@ -279,7 +282,17 @@ impl Pricing {
             && premiums.sum.unsigned_abs() <= RATE_ONE as u128 * u128::from(premiums.count).pow(2);
         sound(weighed && rates.contains(&rate) && rates.contains(&estimate))?;
         let next_funding = saved.take()?;
-        Ok(Self { index_at, is_stale, basis, premiums, period, rate, estimate, next_funding })
+        Ok(Self {
+            index_at,
+            marks,
+            is_stale,
+            basis,
+            premiums,
+            period,
+            rate,
+            estimate,
+            next_funding,
+        })
     }
 }
 

@@ -99,7 +99,8 @@ impl Shard {
         let target = self.target_at(holding, &solvency).filter(|_| solvency.is_due());
         let Some(target) = target else { return self.queue_liquidation(pool) };
         if self.is_taken_before_others(frame, pool, &target, scratch, out) {
-            return self.follow(pool, target.next_step());
+            let step = self.after_part(&target);
+            return self.follow(pool, step);
         }
         let Some((counterparty, side)) = best else {
             return self.follow(pool, Step::Pause);
@@ -117,7 +118,8 @@ impl Shard {
                 ..order
             };
             self.desk_at(frame, at).force_trade(TradeKind::Deleverage, &order, &counter, out);
-            return self.follow(pool, target.next_step());
+            let step = self.after_part(&target);
+            return self.follow(pool, step);
         }
         self.queue_liquidation(pool);
     }

@@ -58,7 +58,9 @@ impl Shard {
         if self.accounts.owner_of(pool) == fund {
             return self.deleverage(pool, target);
         }
-        let Err(after) = self.take_over(frame, target, out) else { return target.next_step() };
+        let Err(after) = self.take_over(frame, target, out) else {
+            return self.after_part(target);
+        };
         if self.accounts.account(fund).call != 0 {
             return Step::Pause;
         }

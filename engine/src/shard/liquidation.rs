@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Each step judges anew, so what becomes solvent meanwhile, by a grant or by a mark, is left in
-//! peace. A step that can't go on rests until the next mark.
+//! peace. A step that can't go on rests until the next mark, of any symbol; only what is large goes
+//! by parts, and no more than one of them at a mark of its own.
 
 use protocol::{
     AccountId, Micros, SymbolId,
@@ -54,14 +55,6 @@ pub(super) struct Target {
     pub portion: Portion,
     /// As an order that closes the portion at the bankruptcy price.
     pub order: Forced,
-}
-
-impl Target {
-    /// After a part of it has been closed, by whomever: of a large position the next part is for
-    /// the next mark.
-    pub const fn next_step(&self) -> Step {
-        if self.portion.large { Step::Pause } else { Step::Again }
-    }
 }
 
 impl Shard {
@@ -150,9 +143,10 @@ impl Shard {
                 return self.advance(place, -solvency.equity, out);
             }
         }
-        let Some(target) = self.target(pool, &solvency) else { return Step::Pause };
+        let target = self.target(pool, &solvency).filter(|target| !self.has_parted(target));
+        let Some(target) = target else { return Step::Pause };
         if self.close_at_book(frame, &target, &solvency, scratch, out) {
-            return target.next_step();
+            return self.after_part(&target);
         }
         self.hand_over(frame, pool, &target, out)
     }
@@ -173,6 +167,25 @@ impl Shard {
         let (lots, quote) = self.desk_of(frame, target).force(&target.order, out);
         self.take_liquidation_fee(target, (quote, lots), out);
         true
+    }
+
+    /// How it goes on after a part of a position has been closed, by whomever: of a large one the
+    /// next part is for the next mark of its symbol.
+    pub(super) fn after_part(&mut self, target: &Target) -> Step {
+        if !target.portion.large {
+            return Step::Again;
+        }
+        let symbol = self.accounts.holding(target.holding).symbol;
+        let marks = self.symbols.symbol(symbol).pricing.marks;
+        self.accounts.holding_mut(target.holding).parted = marks;
+        Step::Pause
+    }
+
+    /// A part of it has been closed at this mark of its symbol, and a next mark is to come.
+    fn has_parted(&self, target: &Target) -> bool {
+        let holding = self.accounts.holding(target.holding);
+        let pricing = &self.symbols.symbol(holding.symbol).pricing;
+        target.portion.large && holding.parted == pricing.marks && !pricing.is_stale
     }
 
     /// The first holding of a pool with orders that reserve margin. All of an account's are

@@ -256,7 +256,7 @@ impl Auditor {
                 self.symbols.get_mut(&mark.symbol.0).unwrap().mark = mark.mark;
                 let open = self.funding.takes_orders(mark.symbol.0);
                 self.algos.marked(mark.symbol.0, mark.mark, open);
-                self.let_parts_go();
+                self.let_parts_go(mark.symbol.0);
                 // what was accepted before it, in this frame, was judged by another mark
                 self.accepted = None;
             }

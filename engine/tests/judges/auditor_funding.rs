@@ -138,6 +138,11 @@ impl FundingBooks {
         }
     }
 
+    /// Its index has stayed away.
+    pub fn is_away(&self, symbol: u16) -> bool {
+        self.away.contains(&symbol)
+    }
+
     pub fn takes_orders(&self, symbol: u16) -> bool {
         matches!(self.state(symbol), SymbolState::Trading | SymbolState::ReduceOnly)
     }

@@ -20,7 +20,7 @@ const FUND: u32 = 0;
 const DEBT_US: u64 = 5_000_000;
 const DEBT_MARKS: usize = 40;
 
-/// 100,000 of the asset: of what is worth more a quarter goes at each mark.
+/// 100,000 of the asset: of what is worth more a quarter goes at each of its marks.
 const LARGE: i128 = 100_000 * 100_000_000;
 
 /// What there was of each.
@@ -42,7 +42,7 @@ pub struct LiquidationBooks {
     pub quarters: [usize; 3],
     /// Parts of isolated positions that were closed: against their owners' will, and by them.
     pub isolated: [usize; 2],
-    /// Of whose positions one has gone since the last mark; and of whose one is going now.
+    /// Of which positions one has gone since their symbols' last marks; and of which one goes now.
     parted: BTreeSet<Leg>,
     parts: Option<Leg>,
     /// The last advance that has not been told to the ledger.
@@ -90,8 +90,8 @@ impl Auditor {
         }
     }
 
-    /// While two thirds of what must stay are there, no more of a large position goes at a mark than
-    /// a quarter.
+    /// While two thirds of what must stay are there, no more of a large position goes at a mark of
+    /// its symbol than a quarter; without an index there are none.
     fn hear_part(&mut self, leg: Leg, order: &OrderAccepted, pool: &Worth) {
         let (held, symbol) = (self.position(leg), &self.symbols[&leg.1]);
         let (worth, table) = (self.value(leg, held).abs(), symbol.brackets.unwrap());
@@ -100,13 +100,14 @@ impl Auditor {
             return;
         }
         assert!(4 * (order.qty - 1) < held.qty.abs(), "of {}: {order:?}", held.qty);
-        assert!(self.liquidation.parted.insert(leg), "twice at one mark: {order:?}");
+        let again = !self.liquidation.parted.insert(leg);
+        assert!(!again || self.funding.is_away(leg.1), "twice at one mark: {order:?}");
         self.liquidation.parts = Some(leg);
     }
 
-    /// A mark has been told.
-    pub fn let_parts_go(&mut self) {
-        self.liquidation.parted.clear();
+    /// A mark of the symbol has been told.
+    pub fn let_parts_go(&mut self, symbol: u16) {
+        self.liquidation.parted.retain(|leg| leg.1 != symbol);
     }
 
     /// How a part of a large position has gone.

@@ -79,6 +79,8 @@ pub struct Reading {
     pub specs: BTreeMap<u16, SymbolSpec>,
     pub brackets: BTreeMap<u16, Vec<Bracket>>,
     pub states: BTreeMap<u16, SymbolState>,
+    /// Symbols without an index, so without marks.
+    pub away: BTreeSet<u16>,
     pub marks: BTreeMap<u16, i128>,
     pub cash: BTreeMap<u32, i128>,
     pub positions: BTreeMap<Key, Position>,
@@ -255,7 +257,13 @@ impl Reading {
                 let rows = table.rows[..table.count.into()].to_vec();
                 self.brackets.insert(table.symbol.0, rows);
             }
-            Event::SymbolStateChanged(now) => _ = self.states.insert(now.symbol.0, now.state),
+            Event::SymbolStateChanged(now) => {
+                self.states.insert(now.symbol.0, now.state);
+                match now.index_stale {
+                    true => _ = self.away.insert(now.symbol.0),
+                    false => _ = self.away.remove(&now.symbol.0),
+                }
+            }
             Event::Mark(mark) => _ = self.marks.insert(mark.symbol.0, mark.mark.into()),
             Event::CashChanged(now) => _ = self.cash.insert(now.account.0, now.cash.into()),
             Event::SettingsChanged(now) => {

@@ -62,8 +62,8 @@ pub struct Judge {
     pub due: BTreeMap<Key, u64>,
     /// By account, when it was called last.
     pub called: BTreeMap<u32, u64>,
-    /// By position, the quarter taken since the last mark of any symbol.
-    pub quarters: BTreeMap<Key, i128>,
+    /// Positions of which a quarter was taken since the last mark of their symbol.
+    pub quarters: BTreeSet<Key>,
     /// The same, as long as it was so at each rest.
     pub spells: BTreeMap<Key, u64>,
     /// Those that were dealt with since the last mark.
@@ -158,7 +158,8 @@ impl Judge {
             let asked = [key.0, FUND]
                 .into_iter()
                 .any(|account| self.reading.is_called(account) || self.ending.contains(&account));
-            if asked || self.target(*key).is_none_or(|of| !self.takers(of)) {
+            let rests = |of| self.has_parted(of) || !self.takers(of);
+            if asked || self.target(*key).is_none_or(rests) {
                 self.attended.insert(*key);
             }
         }
@@ -206,6 +207,12 @@ impl Judge {
             self.due.entry(key).or_insert(self.step);
             self.spells.entry(key).or_insert(self.step);
         }
+    }
+
+    /// It is large, and the next quarter of it waits for a mark of its own.
+    fn has_parted(&self, key: Key) -> bool {
+        let is_marked = !self.reading.away.contains(&key.1);
+        self.quarters.contains(&key) && is_marked && self.most(key).1
     }
 
     /// Somebody else could take it over.
@@ -314,7 +321,7 @@ impl Judge {
         }
         if quarter {
             self.seen.quarters += 1;
-            if self.quarters.insert(key, qty).is_some() {
+            if !self.quarters.insert(key) && !self.reading.away.contains(&key.1) {
                 self.fault(format!("{key:?} loses two quarters at a mark"));
             }
         }

@@ -186,10 +186,10 @@ impl Judge {
     }
 
     pub fn after(&mut self, event: &Event, before: &[(Key, Backing, i128, i128)]) {
-        if let Event::Mark(_) = event {
+        if let Event::Mark(mark) = event {
             self.attended.clear();
             self.marked = self.step;
-            self.quarters.clear();
+            self.quarters.retain(|key| key.1 != mark.symbol.0);
         }
         let (Event::Trade(trade), [(key, backing, wallet, held), ..]) = (event, before) else {
             return;

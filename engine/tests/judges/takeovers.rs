@@ -22,6 +22,9 @@ use crate::{
     triggers::{changes, stop, tick},
 };
 
+/// So long its index stays away before a symbol is without one.
+const INDEX_STALE_US: u64 = 10_000_000;
+
 /// Nobody bids, and the fund has enough to bear the position at its mark.
 #[test]
 fn the_fund_takes_over_what_the_book_does_not() {
@@ -231,6 +234,28 @@ fn a_large_position_goes_by_quarters() {
     let said = due(&mut bench, 958);
     assert_eq!(forced(&said), [(OrderOrigin::Liquidation, ALICE, 950, 8)]);
     assert_eq!(traded(&said), [(TradeKind::Book, 955, 8, BOB)]);
+}
+
+/// A shard of many symbols has many marks, of which one is this position's own. When its index
+/// stays away it has none, and those of others do.
+#[test]
+fn a_quarter_waits_for_a_mark_of_its_own_symbol() {
+    let mut bench = large(10_000);
+    bench.ok(&Command::ListSymbol(spec(2)));
+    bench.ok(&Command::SetBrackets(brackets(2)));
+    bench.ok(&index(2, 100));
+    assert_eq!(traded(&due(&mut bench, 959)), [(TradeKind::Takeover, 950, 10, FUND)]);
+    for other in [100, 101, 100] {
+        bench.ok(&index(2, other));
+        assert_eq!(traded(&settle(&mut bench)), []);
+    }
+    assert_eq!(traded(&due(&mut bench, 958)), [(TradeKind::Takeover, 950, 8, FUND)]);
+    bench.ok(&index(2, 101));
+    assert_eq!(traded(&settle(&mut bench)), []);
+    bench.ts += INDEX_STALE_US;
+    assert_eq!(traded(&settle(&mut bench)), []);
+    bench.ok(&index(2, 100));
+    assert_eq!(traded(&settle(&mut bench)), [(TradeKind::Takeover, 950, 6, FUND)]);
 }
 
 /// So it does when nobody bids.

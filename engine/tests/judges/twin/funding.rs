@@ -193,6 +193,7 @@ impl Shard {
             next_funding: market.pricing.next,
         }));
         self.look(symbol);
+        self.parted.retain(|leg| leg.1 != symbol);
         self.moved = true;
     }
 

@@ -155,10 +155,22 @@ impl Shard {
             return self.advance(account, -equity);
         }
         let Some(target) = self.target(pool) else { return Step::Rest };
+        let has_marks = !self.markets[&target.leg.1].pricing.stale;
+        if target.large && self.parted.contains(&target.leg) && has_marks {
+            return Step::Rest;
+        }
         if self.is_sold(pool, &target) {
-            return if target.large { Step::Rest } else { Step::Again };
+            return self.after_part(&target);
         }
         self.hand_over(pool, &target)
+    }
+
+    fn after_part(&mut self, target: &Target) -> Step {
+        if !target.large {
+            return Step::Again;
+        }
+        self.parted.insert(target.leg);
+        Step::Rest
     }
 
     /// The book has taken some of it.
@@ -342,7 +354,7 @@ impl Shard {
         }
         let (is_taken, lacks) = self.insure(target);
         if is_taken {
-            return if target.large { Step::Rest } else { Step::Again };
+            return self.after_part(target);
         }
         if self.has_call(FUND) {
             return Step::Rest;
@@ -498,7 +510,7 @@ impl Shard {
                 closed = true;
             }
         }
-        if !(closed && target.large) {
+        if !closed || matches!(self.after_part(&target), Step::Again) {
             self.queue_liquidation(pool);
         }
     }

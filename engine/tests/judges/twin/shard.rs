@@ -1,6 +1,6 @@
 //! A trading shard's accounts and its link; orders and symbols have files of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     AccountId, Command, Event, Reject, ShardId,
@@ -132,6 +132,8 @@ pub struct Shard {
     pub countdowns: BTreeMap<(u32, u16), u64>,
     /// Liquidations, by pool.
     pub dues: BTreeMap<Leg, Due>,
+    /// What a part of was closed since its symbol's last mark, with others to come.
+    pub parted: BTreeSet<Leg>,
     /// Open margin calls, the oldest first.
     pub calls: Vec<Call>,
     /// What the log says of it, if it says anything.
@@ -166,6 +168,7 @@ impl Shard {
             fresh: Vec::new(),
             countdowns: BTreeMap::new(),
             dues: BTreeMap::new(),
+            parted: BTreeSet::new(),
             calls: Vec::new(),
             hears_ledger: None,
             uses_seen: 0,
