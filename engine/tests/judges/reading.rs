@@ -72,8 +72,9 @@ pub struct Reading {
     /// Events so far.
     pub step: u64,
     pub link_down: bool,
-    /// Since when the ledger is heard of again.
+    /// Since when the ledger is heard of, for the first time or again.
     pub link_up: u64,
+    link_said: bool,
     /// How far its messages have been applied, and had been when the frame began.
     applied: [u64; 2],
     pub specs: BTreeMap<u16, SymbolSpec>,
@@ -344,10 +345,10 @@ impl Reading {
     pub fn told(&mut self, command: &Command) {
         match command {
             Command::LinkState(link) if link.peer == ShardId::LEDGER => {
-                if self.link_down && link.up {
+                if link.up && (self.link_down || !self.link_said) {
                     self.link_up = self.now;
                 }
-                self.link_down = !link.up;
+                (self.link_down, self.link_said) = (!link.up, true);
             }
             Command::Grant(grant) if grant.call != 0 && self.applied[0] > self.applied[1] => {
                 let call = self.calls.get_mut(&grant.account.0);
