@@ -158,8 +158,11 @@ impl Judge {
             let asked = [key.0, FUND]
                 .into_iter()
                 .any(|account| self.reading.is_called(account) || self.ending.contains(&account));
-            let rests = |of| self.has_parted(of) || !self.takers(of);
-            if asked || self.target(*key).is_none_or(rests) {
+            let rests = |of: &Key| self.has_parted(*of) || !self.takers(*of);
+            // a search that has been in vain may have begun for one that was first then
+            let sought = |of: &Key| self.firsts.get(of).is_some_and(|step| self.is_recent(*step));
+            let in_vain = self.pool(*key).iter().any(|of| sought(of) && rests(of));
+            if asked || in_vain || self.target(*key).is_none_or(|of| rests(&of)) {
                 self.attended.insert(*key);
             }
         }
