@@ -58,6 +58,8 @@ pub struct Seen {
     pub fitted: [usize; 5],
     pub lent: [usize; 5],
     pub refused: [usize; 5],
+    /// Judged with both legs of a symbol open.
+    pub both_legs: usize,
 }
 
 /// What is asked for.
@@ -176,11 +178,12 @@ impl Venue {
     }
 
     /// What is shown as available, but for its bound at 0: what is free or under way, and each
-    /// shard's cross equity less what it must cover.
+    /// shard's cross equity less what it must cover. What is owed is taken off, as what comes home
+    /// repays it first; a gateway does not know of debts and shows that much more.
     pub fn shown(&self) -> i128 {
         let under_way = self.lent.iter().sum::<i64>() - self.received.iter().sum::<i64>();
         let on_shards: i128 = self.audits[1..].iter().map(|audit| audit.available(ALICE)).sum();
-        i128::from(self.free) + i128::from(under_way) + on_shards
+        i128::from(self.free) + i128::from(under_way) + on_shards - i128::from(self.owed)
     }
 
     /// Delivers everything, and lets everything be done that has come due.
@@ -239,11 +242,13 @@ impl Venue {
         let fits = need.fits(shown);
         let (reject, asked) = self.round(shard, ALICE, command);
         self.count(what, fits, asked != 0, reject);
+        let holds = |symbol, leg| self.audits[shard].position((ALICE, symbol, leg)).qty != 0;
+        let both = [1, 2].iter().any(|symbol| holds(*symbol, 1) && holds(*symbol, 2));
+        self.seen.both_legs += usize::from(both);
         // what only closes may lack something else: more behind its position
         let too_much = matches!(need, Need::Margin(more) if i128::from(asked) > more - here);
         if fits && is_short(reject) || asked != 0 && too_much {
             let asked = format!("asked for {asked} with {here} there");
-            let asked = format!("{asked}, {} owed", self.owed);
             self.faults.push(format!("{need:?} of {shown}, {asked}: {reject:?} {command:?}"));
         }
         (reject, fits)

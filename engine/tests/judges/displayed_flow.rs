@@ -298,13 +298,15 @@ proptest! {
 fn each_kind_is_judged() {
     let mut runner = TestRunner::deterministic();
     let flows = (10_000i64..400_000, MODES, steps(80));
-    let mut seen = [[0; 5]; 3];
+    let (mut seen, mut both_legs) = ([[0; 5]; 3], 0);
     for _ in 0..150 {
         let (alice, modes, steps) = flows.new_tree(&mut runner).unwrap().current();
         let of_flow = flow(alice, modes, &steps).unwrap().seen;
         for (all, more) in seen.iter_mut().zip([of_flow.fitted, of_flow.lent, of_flow.refused]) {
             all.iter_mut().zip(more).for_each(|(all, more)| *all += more);
         }
+        both_legs += of_flow.both_legs;
     }
     assert!(seen.iter().flatten().all(|count| *count > 3), "{seen:?}");
+    assert!(both_legs > 20, "{both_legs}");
 }
