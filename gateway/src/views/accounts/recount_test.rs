@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use protocol::{
     AccountId, AlgoId, Event, OrderId, ShardId, SymbolId, event,
-    order::{AlgoStatus, CashReason, CloseReason, OrderStatus, PositionSide, Side},
+    order::{AlgoStatus, CashReason, CloseReason, MarginMode, OrderStatus, PositionSide, Side},
 };
 
 use super::{
     recent::{Progress, RECENT_KEPT_US},
-    sample::{ACCOUNTS, BTC, ETH, Said, Toy, asks},
+    sample::{ACCOUNTS, BTC, ETH, Said, Toy, asks, spec},
 };
 use crate::views::{Effects, Views, notice::UserNotice};
 
@@ -157,7 +157,11 @@ fn position(said: &[Said], account: AccountId, symbol: SymbolId) -> i64 {
 }
 
 /// The isolated wallets of an account on a symbol, as each leg was told last.
-fn isolated(said: &[Said], account: AccountId, symbol: SymbolId) -> BTreeMap<PositionSide, i64> {
+fn isolated_wallets(
+    said: &[Said],
+    account: AccountId,
+    symbol: SymbolId,
+) -> BTreeMap<PositionSide, i64> {
     let mut wallets = BTreeMap::new();
     for (_, _, event) in said {
         match event {
@@ -183,13 +187,65 @@ fn isolated(said: &[Said], account: AccountId, symbol: SymbolId) -> BTreeMap<Pos
     wallets
 }
 
+/// What is free, under way or on a shard, with the profits of cross positions, less what must be
+/// covered by it: as the engine's judges count what can be spent.
+fn available(said: &[Said], account: AccountId) -> i128 {
+    let mut marks = BTreeMap::new();
+    let mut chosen = BTreeMap::new();
+    let mut entries = BTreeMap::new();
+    let mut sums = BTreeMap::new();
+    for (_, _, event) in said {
+        match event {
+            Event::Mark(mark) => _ = marks.insert(mark.symbol, mark.mark),
+            Event::SettingsChanged(set) if set.account == account => {
+                let isolated = set.margin_mode == MarginMode::Isolated;
+                chosen.insert(set.symbol, (set.leverage, isolated));
+            }
+            Event::Reserved(told) if told.account == account => {
+                let of_leg = [told.buy, told.sell, told.loss, told.fee].map(i128::from);
+                sums.insert((told.symbol, told.position_side), of_leg);
+            }
+            event => {
+                let own = fills(event).into_iter().filter(|(_, fill, _)| fill.account == account);
+                let held = own.map(|(of, fill, _)| {
+                    ((of, fill.position_side), (fill.position, i128::from(fill.entry)))
+                });
+                entries.extend(held);
+            }
+        }
+    }
+    let mut available = wallet(said, account);
+    for (symbol, leg) in
+        [BTC, ETH].into_iter().flat_map(|of| PositionSide::ALL.iter().map(move |leg| (of, *leg)))
+    {
+        let (leverage, isolated) = chosen.get(&symbol).copied().unwrap_or((0, false));
+        let leverage = if leverage == 0 { spec(symbol).default_leverage } else { leverage };
+        let (lots, entry) = entries.get(&(symbol, leg)).copied().unwrap_or_default();
+        let mark = marks.get(&symbol).copied().unwrap_or(0);
+        let [buy, sell, loss, fee] = sums.get(&(symbol, leg)).copied().unwrap_or_default();
+        let value = i128::from(lots) * i128::from(mark * spec(symbol).mult);
+        let worst = match (isolated, value) {
+            (false, _) => (value + buy).abs().max((value - sell).abs()),
+            (true, 0..) => buy.max(sell - value),
+            (true, _) => sell.max(buy + value),
+        };
+        let wallets = isolated_wallets(said, account, symbol);
+        available += match isolated {
+            true => -i128::from(wallets.get(&leg).copied().unwrap_or(0)),
+            false => value - entry,
+        };
+        available -= -(-worst).div_euclid(leverage.into()) + loss + fee;
+    }
+    available
+}
+
 fn check(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
     // the insurance fund is an account like any other
     for account in (0..=ACCOUNTS).map(AccountId) {
         let figures = views.accounts.figures(account, &views.instruments);
         prop_assert_eq!(figures.wallet, wallet(said, account));
         prop_assert_eq!(figures.available() + figures.initial_shown(), figures.margin_balance());
-        prop_assert!(figures.available() >= 0);
+        prop_assert_eq!(figures.available(), available(said, account).max(0));
         let rows = &figures.symbols;
         let wallets: i128 = rows.iter().map(|row| row.wallet).sum();
         prop_assert_eq!(figures.cross_wallet + wallets, figures.wallet);
@@ -214,7 +270,7 @@ fn check(views: &Views, said: &[Said]) -> Result<(), TestCaseError> {
             let legs: Vec<_> = rows.iter().filter(|row| row.symbol == symbol).collect();
             let held = legs.iter().map(|row| row.position).sum::<i64>();
             prop_assert_eq!(held, position(said, account, symbol));
-            let wallets = isolated(said, account, symbol);
+            let wallets = isolated_wallets(said, account, symbol);
             for row in legs {
                 let slot = views.accounts.get(account).map(|known| known.leg(symbol, row.side));
                 let slot = slot.unwrap_or_default();
