@@ -48,9 +48,16 @@ impl Venue {
         Self { cluster, indices: [100; 4], transfers: 1, helped: 0, liquidated: 0 }
     }
 
-    /// What other shards could give to an account in need, and what is free.
-    fn elsewhere(&self, account: u32, shard: usize) -> i128 {
-        let others = (1..4).filter(|other| *other != shard);
+    fn positions(&self, account: AccountId) -> [i64; 4] {
+        let position = |shard| self.cluster.positions.get(&(shard, account.0)).copied();
+        [0, 1, 2, 3].map(|shard| position(shard).unwrap_or(0))
+    }
+
+    /// What other shards could give to an account in need, and what is free. What has come free on
+    /// one of them by a trade since the call is for the next call: each shard is asked once.
+    fn elsewhere(&self, account: u32, shard: usize, then: [i64; 4]) -> i128 {
+        let now = self.positions(AccountId(account));
+        let others = (1..4).filter(|other| *other != shard && now[*other] == then[*other]);
         let spare = others.map(|other| {
             let (equity, must_stay) =
                 self.cluster.worth(other as u8, account, self.cluster.marks[other]);
@@ -82,7 +89,9 @@ impl Venue {
             let events = self.cluster.send(shard, &Command::Tick(Tick { _reserved: 0 }));
             for event in &events {
                 match event {
-                    Event::MarginCallIssued(call) => called.push(call.account),
+                    Event::MarginCallIssued(call) => {
+                        called.push((call.account, self.positions(call.account)));
+                    }
                     Event::OrderAccepted(order) if order.origin == OrderOrigin::Liquidation => {
                         self.liquidated += 1;
                         self.judge(order, shard, &called)?;
@@ -90,9 +99,9 @@ impl Venue {
                     _ => {}
                 }
             }
-            let before = called.iter().map(|account| self.cash(shard, *account)).sum::<i64>();
+            let before = called.iter().map(|call| self.cash(shard, call.0)).sum::<i64>();
             self.cluster.drain();
-            let after = called.iter().map(|account| self.cash(shard, *account)).sum::<i64>();
+            let after = called.iter().map(|call| self.cash(shard, call.0)).sum::<i64>();
             self.helped += usize::from(after > before);
         }
         Ok(())
@@ -103,10 +112,11 @@ impl Venue {
         &mut self,
         order: &OrderAccepted,
         shard: usize,
-        called: &[AccountId],
+        called: &[(AccountId, [i64; 4])],
     ) -> Result<(), TestCaseError> {
-        if called.contains(&order.account) {
-            let left = self.elsewhere(order.account.0, shard);
+        let last = called.iter().rev().find(|call| call.0 == order.account);
+        if let Some((_, then)) = last {
+            let left = self.elsewhere(order.account.0, shard, *then);
             prop_assert_eq!(left, 0, "shard {} liquidates {:?}", shard, order);
         }
         Ok(())
@@ -175,6 +185,44 @@ fn what_others_can_give_is_at_their_marks() {
         (1, 2, 2, 1),
         (2, 2, 1, 7),
         (2, 1, 1, 6),
+    ] {
+        venue.step(step).unwrap();
+    }
+}
+
+/// A shard that has given what it could closes a position of the same account before the answer comes.
+#[test]
+fn what_comes_free_meanwhile_is_for_the_next_call() {
+    let mut venue = Venue::new();
+    for step in [
+        (2, 3, 1, 2),
+        (2, 1, 1, 15),
+        (0, 2, 3, 12),
+        (0, 2, 2, 11),
+        (1, 2, 2, 1),
+        (0, 2, 1, 17),
+        (2, 2, 1, 2),
+        (2, 3, 1, 13),
+        (0, 3, 2, 19),
+        (0, 1, 2, 7),
+        (0, 2, 1, 7),
+        (2, 1, 1, 0),
+        (0, 3, 3, 10),
+        (2, 3, 1, 6),
+        (0, 1, 1, 0),
+        (2, 2, 1, 0),
+        (0, 2, 1, 7),
+        (2, 2, 1, 11),
+        (0, 1, 1, 0),
+        (0, 1, 2, 1),
+        (0, 1, 3, 11),
+        (0, 1, 1, 0),
+        (0, 2, 2, 8),
+        (2, 3, 1, 8),
+        (1, 2, 3, 2),
+        (2, 1, 1, 0),
+        (2, 3, 1, 0),
+        (2, 2, 1, 0),
     ] {
         venue.step(step).unwrap();
     }
