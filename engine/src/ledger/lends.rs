@@ -26,6 +26,10 @@ use crate::{
 /// A lend brings at least this part of what is free, so that the next order need not ask again.
 const LEND_SHARE: Cash = 4;
 
+/// More than anybody gives, so that nobody has given all and is asked a third time.
+const ASKED_TWICE: Cash = Cash::MAX;
+const _: () = assert!(ASKED_TWICE > CASH_MAX);
+
 /// A lend, or a margin call, that waits for what shards give back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
@@ -43,7 +47,7 @@ pub(super) struct Pending {
     pub deadline: Micros,
     /// Shards, as bits, that have not answered.
     pub awaited: u16,
-    /// What each of them was asked for.
+    /// What each of them was asked for; [`ASKED_TWICE`] after the second time.
     pub asked: Cash,
     /// Shards, as bits, that have given all of that: they may have more.
     pub gave_all: u16,
@@ -231,7 +235,8 @@ impl Ledger {
     /// A shard has given an amount back that a lend or a call has recalled; false: none that waits.
     ///
     /// A debt that came meanwhile may have taken it, or the account's other shards what was free.
-    /// So who has given all that he was asked for is asked again, as long as it does not suffice.
+    /// So who has given all that he was asked for is asked again if it does not suffice: once, as two
+    /// calls of one account could else take the same money from each other for as long as they wait.
     fn came_back<S: Sink>(
         &mut self,
         from: ShardId,
@@ -256,8 +261,9 @@ impl Ledger {
             return true;
         }
         let mut pending = *pending;
-        if pending.awaited == 0 && free < pending.amount {
+        if pending.awaited == 0 && free < pending.amount && pending.gave_all != 0 {
             self.recall(at, pending.gave_all, &mut pending, out);
+            pending.asked = ASKED_TWICE;
         }
         let waiting = self.waiting(of_calls);
         if pending.awaited == 0 || free >= pending.amount {

@@ -137,6 +137,32 @@ fn who_gave_all_is_asked_again_after_a_debt() {
     assert_eq!(gives(1, 350).iter().find_map(granted), Some((ShardId(3), 550, 1)));
 }
 
+/// Two calls of one account could else take the same money from each other without end.
+#[test]
+fn nobody_is_asked_a_third_time() {
+    let mut ledger = Bench::new(0);
+    ledger.ok(&deposit(ALICE, 1, 3_000));
+    ledger.ok(&lend(ALICE, 1, 2_000));
+    ledger.ok(&lend(ALICE, 3, 1_000));
+    let (account, kind, from, link_seq) = (AccountId(ALICE), CallKind::Need, ShardId(3), 1);
+    let call = MarginCall { link_seq, account, from, kind, _pad: [0; 2], amount: 600 };
+    assert_eq!(asked(&ledger.raw(&Command::MarginCall(call))), [(ShardId(1), 600)]);
+    let lend = ledger.seq;
+    let mut gives = |ledger: &mut Bench, amount: i64| {
+        owes(ledger, 400);
+        let (link_seq, from, _pad) = (ledger.links[1] + 1, ShardId(1), [0; 3]);
+        ledger.raw(&Command::Return(Return { link_seq, account, from, _pad, amount, lend }))
+    };
+    assert_eq!(asked(&gives(&mut ledger, 600)), [(ShardId(1), 400)]);
+    let events = gives(&mut ledger, 400);
+    assert_eq!(asked(&events), [], "though it gave all");
+    let granted = events.iter().find_map(|event| match event {
+        Event::GrantIssued(grant) => Some((grant.amount, grant.call)),
+        _ => None,
+    });
+    assert_eq!(granted, Some((200, 1)));
+}
+
 #[test]
 fn a_debt_that_comes_twice_is_one() {
     let mut ledger = Bench::new(0);

@@ -412,8 +412,13 @@ impl Ledger {
                 let mut again = std::mem::take(&mut waiting.gave_all);
                 again.sort_unstable();
                 again.retain(|shard| has_room(&self.streams[shard]));
+                let twice = !again.is_empty();
                 waiting.from = again;
                 self.ask(back.lend, waiting, events);
+                if let Some(waiting) = self.waiting.get_mut(&back.lend).filter(|_| twice) {
+                    // nobody is asked a third time
+                    waiting.asked = i128::MAX;
+                }
             }
         }
         self.paid_in(back.lend, account, from, events);
