@@ -148,7 +148,7 @@ fn nobody_is_asked_a_third_time() {
     let call = MarginCall { link_seq, account, from, kind, _pad: [0; 2], amount: 600 };
     assert_eq!(asked(&ledger.raw(&Command::MarginCall(call))), [(ShardId(1), 600)]);
     let lend = ledger.seq;
-    let mut gives = |ledger: &mut Bench, amount: i64| {
+    let gives = |ledger: &mut Bench, amount: i64| {
         owes(ledger, 400);
         let (link_seq, from, _pad) = (ledger.links[1] + 1, ShardId(1), [0; 3]);
         ledger.raw(&Command::Return(Return { link_seq, account, from, _pad, amount, lend }))
