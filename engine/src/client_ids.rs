@@ -9,7 +9,7 @@ use siphasher::sip128::SipHasher13;
 use crate::open_ids::OpenIds;
 
 /// An account's client id, hashed with the secret; `NONE` for an order without one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClientKey(pub u128);
 
 impl ClientKey {

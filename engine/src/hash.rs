@@ -79,7 +79,7 @@ pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
 }
 
-/// Spreads integers that clients can't choose, or that are hashes with a secret already.
+/// Spreads integers that clients can't choose.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct IntHasher(u64);
 
@@ -97,9 +97,5 @@ impl Hasher for IntHasher {
         const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
         let product = (self.0 ^ value).wrapping_mul(SPREAD);
         self.0 = product ^ (product >> 32);
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        self.write_u64(value as u64 ^ (value >> 64) as u64);
     }
 }

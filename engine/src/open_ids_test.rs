@@ -28,16 +28,16 @@ proptest! {
         for (choice, key, symbol) in steps {
             let place = (symbol, OrderId(u64::from(symbol) << 20));
             if choice < 3 {
-                let is_new = !map.contains_key(&key);
-                map.entry(key).or_insert(place);
+                let is_new = !map.contains_key(&key.0);
+                map.entry(key.0).or_insert(place);
                 keys.push(key);
                 prop_assert_eq!(table.insert(key, Place { symbol, order: place.1 }), is_new);
             } else {
-                prop_assert_eq!(table.remove(key), map.remove(&key).is_some());
+                prop_assert_eq!(table.remove(key), map.remove(&key.0).is_some());
             }
             for key in &keys {
                 let found = table.find(*key).map(|Place { symbol, order }| (symbol, order));
-                prop_assert_eq!(found, map.get(key).copied());
+                prop_assert_eq!(found, map.get(&key.0).copied());
             }
         }
     }
